@@ -1,0 +1,7 @@
+"""The one exception a user is meant to read."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Bad input: the message names the culprit (file, key) and the remedy in one line; the command line exits with 2."""

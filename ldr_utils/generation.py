@@ -1,0 +1,111 @@
+"""Greedy batched generation that loses at most the batch in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldr_utils.models import Policy
+from ldr_utils.params import DecodingParams
+from ldr_utils.progress import track
+from ldr_utils.records import Record, append_jsonl, read_finished_lines, write_jsonl
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to complete: the record it belongs to, the user turn, and how the assistant's turn begins."""
+
+    record: Record
+    user: str
+    prefill: str = ""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model wrote: its text, its length in tokens, and whether it ended by itself."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Positions sorted by length and cut into batches: little padding, and the same batches on every run."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
+def complete(policy: Policy, prompts: list[list[int]], params: DecodingParams) -> list[Completion]:
+    """Complete one batch greedily (temperature 0, as in the paper).
+
+    Parameters
+    ----------
+    policy : Policy
+        The model to ask.
+    prompts : list of list of int
+        Token ids, one list a prompt.
+    params : DecodingParams
+        Length limit and repetition penalty.
+    """
+    import torch
+
+    tokenizer = policy.tokenizer
+    padded = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(policy.model.device)
+    with torch.inference_mode():
+        output = policy.model.generate(
+            **padded,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=params.max_new_tokens,
+            repetition_penalty=params.repetition_penalty,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    width = padded["input_ids"].shape[1]
+    return [_decode(row[width:].tolist(), tokenizer, policy.model.generation_config) for row in output]
+
+
+def _decode(ids: list[int], tokenizer: Any, config: Any) -> Completion:
+    stops = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    end = next((k for k, token in enumerate(ids) if token in stops or token == tokenizer.eos_token_id), None)
+    kept = ids if end is None else ids[:end]
+    text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+    return Completion(text, len(kept), end is not None)
+
+
+def generate_file(policy: Policy, requests: list[Request], path: Path, params: DecodingParams, what: str) -> list[Record]:
+    """Complete ``requests`` and write one record each to ``path``, in the order of the requests.
+
+    Finished batches are kept in ``path.partial`` while the file grows; a re-run repeats at most one batch. Batches are
+    the same on every run, so that what padding does to the last bits of a float does not depend on where a run broke.
+
+    Returns
+    -------
+    list of Record
+        Each request's record with ``response``, ``tokens`` and ``finished`` added.
+    """
+    if path.exists():
+        return list(read_finished_lines(path))
+    partial = path.with_name(path.name + ".partial")
+    done = {record["position"]: record for record in read_finished_lines(partial)}
+    prompts = [policy.prompt_ids([{"role": "user", "content": r.user}], r.prefill) for r in requests]
+    batches = batches_by_length([len(ids) for ids in prompts], params.batch_size)
+    todo = [batch for batch in batches if not all(i in done for i in batch)]
+    for batch in track(todo, what, total=len(todo)):
+        completions = complete(policy, [prompts[i] for i in batch], params)
+        records = list(_records(requests, batch, completions))
+        append_jsonl(partial, records)
+        done.update({record["position"]: record for record in records})
+    results = [{k: v for k, v in done[i].items() if k != "position"} for i in range(len(requests))]
+    write_jsonl(path, results)
+    partial.unlink(missing_ok=True)
+    return results
+
+
+def _records(requests: list[Request], batch: list[int], completions: list[Completion]) -> Iterator[Record]:
+    for i, completion in zip(batch, completions, strict=True):
+        answer = {"response": completion.text, "tokens": completion.tokens, "finished": completion.finished}
+        yield {"position": i, **requests[i].record, **answer}

@@ -1,0 +1,281 @@
+"""Parameters: one flat schema, sliced by notebook, validated before any work starts and again in each notebook."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ldr_utils.errors import InputError
+from ldr_utils.languages import NAMES
+from ldr_utils.paths import ROOT, from_root
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+P = TypeVar("P", bound="_Params")
+Arm = Literal["lidr", "sft"]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Common(_Params):
+    """What every notebook needs to know."""
+
+    study: str = Field("micro", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    run_dir: str = "runs/micro"
+    seed: Count = 0
+    dominant: str = "en"
+    languages: list[str] = ["en", "es", "ru", "de", "fr"]
+    unseen: list[str] = ["it", "sw"]
+
+    @property
+    def all_languages(self) -> list[str]:
+        return [*self.languages, *self.unseen]
+
+    @property
+    def non_dominant(self) -> list[str]:
+        return [lang for lang in self.languages if lang != self.dominant]
+
+    @model_validator(mode="after")
+    def _languages_agree(self) -> Self:
+        for lang in self.all_languages:
+            if lang not in NAMES:
+                raise ValueError(f"languages: {lang!r} is not known; choose from {', '.join(sorted(NAMES))}")
+        if len(set(self.all_languages)) != len(self.all_languages):
+            raise ValueError("languages, unseen: a language is listed twice; list each once")
+        if self.dominant not in self.languages:
+            raise ValueError(f"dominant: {self.dominant!r} is not among languages; add it or choose another")
+        if len(self.languages) < 2:
+            raise ValueError("languages: no non-dominant language is left; list at least one besides the dominant")
+        return self
+
+
+class DataParams(Common):
+    """01_data."""
+
+    iterations: Positive = 2
+    prompts_per_iteration: Positive = 200
+    arithmetic_share: Share = 0.6
+    mgsm_problems: Positive = 150
+    alpaca_prompts: Positive = 100
+
+
+class ModelParams(Common):
+    """Stages that load M_t."""
+
+    t: Count = 0
+    arm: Arm = "lidr"
+    base_model: str = "models/micro"
+    quantization: Literal["none", "nf4"] = "none"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: Positive = 2
+
+
+class DecodingParams(ModelParams):
+    """Stages that generate (greedily, as the paper does)."""
+
+    batch_size: Positive = 100
+    max_new_tokens: Positive = 110
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GenerationParams(DecodingParams):
+    """02_generation."""
+
+
+class TranslationParams(DecodingParams):
+    """03_translation."""
+
+
+class PairsParams(Common):
+    """04_pairs."""
+
+    t: Count = 0
+    english_pairs: Literal["all", "last"] = "all"
+    judge: Literal["rubric"] = "rubric"
+
+
+class TrainingParams(ModelParams):
+    """05_qlora_dpo: from M_{t-1} to M_t."""
+
+    t: Positive = 1
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    epochs: Positive = 1
+    train_batch_size: Positive = 32
+    gradient_accumulation: Positive = 1
+    warmup_steps: Count = 4
+    lora_r: Positive = 32
+    lora_alpha: Positive = 64
+    max_length: Positive = 320
+    gradient_checkpointing: bool = False
+    save_steps: Positive = 25
+
+    @model_validator(mode="after")
+    def _sft_needs_nll(self) -> Self:
+        if self.arm == "sft" and self.alpha == 0:
+            raise ValueError("alpha: the sft arm trains on the NLL term alone; set alpha above 0")
+        return self
+
+
+class AlpacaParams(DecodingParams):
+    """06_x_alpacaeval."""
+
+    judge: Literal["rubric"] = "rubric"
+
+
+class MgsmParams(DecodingParams):
+    """07_mgsm."""
+
+
+class ReportParams(Common):
+    """08_report."""
+
+    iterations: Positive = 2
+    arms: list[Arm] = ["lidr", "sft"]
+
+
+class PretrainingParams(_Params):
+    """00_base_model: run once by the maintainers, outside of a study."""
+
+    model_dir: str = "models/micro"
+    work_dir: str = "runs/base_model"
+    seed: Count = 0
+    steps: Positive = 4500
+    rows: Positive = 24
+    row_tokens: Positive = 256
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    share_dominant: Share = 0.32
+    share_others: Share = 0.08
+    vocab_size: Positive = 2048
+    hidden_size: Positive = 192
+    layers: Positive = 4
+    heads: Positive = 3
+    intermediate_size: Positive = 512
+    threads: Positive = 2
+    problems: Positive = 150
+
+
+NOTEBOOKS: dict[str, type[_Params]] = {
+    "00_base_model": PretrainingParams,
+    "01_data": DataParams,
+    "02_generation": GenerationParams,
+    "03_translation": TranslationParams,
+    "04_pairs": PairsParams,
+    "05_qlora_dpo": TrainingParams,
+    "06_x_alpacaeval": AlpacaParams,
+    "07_mgsm": MgsmParams,
+    "08_report": ReportParams,
+}
+PER_RUN = {"t", "arm", "run_dir"}  # set by the driver, not by a params file
+
+
+class StudyParams(DataParams, GenerationParams, TrainingParams, AlpacaParams, ReportParams, PairsParams):
+    """Everything a params file may say; ``t`` and ``arm`` are set by the driver for every stage."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        if "lidr" not in self.arms:
+            raise ValueError("arms: the main arm lidr is missing; add it")
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError("arms: an arm is listed twice; list each once")
+        return self
+
+    @field_validator("base_model")
+    @classmethod
+    def _model_exists(cls, value: str) -> str:
+        if from_root(value).exists():
+            return value
+        top = value.split("/")[0]
+        if not re.fullmatch(r"[\w-]+/[\w.-]+", value) or (ROOT / top).exists():
+            raise ValueError(f"base_model: {value} does not exist; give a model folder or a hub name (owner/name)")
+        return value
+
+    def for_notebook(self, name: str) -> dict[str, Any]:
+        """The parameters that notebook ``name`` takes from the study (without those the driver sets per run)."""
+        fields = set(NOTEBOOKS[name].model_fields) - PER_RUN
+        return {key: value for key, value in self.model_dump().items() if key in fields}
+
+
+def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
+    """Read and validate a params file.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file.
+    overrides : list of str, optional
+        ``key=value`` pairs; the value is read as YAML.
+
+    Raises
+    ------
+    InputError
+        One line naming the file, the key and the remedy.
+    """
+    values = _read_yaml(path)
+    for override in overrides or []:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: write it as key=value")
+        values[key] = _number(yaml.safe_load(text))
+    for key in PER_RUN & values.keys():
+        raise InputError(f"{path}: {key}: is set by the driver (use --out for the run folder); remove it")
+    return validate(StudyParams, values, str(path))
+
+
+def validate(schema: type[P], values: dict[str, Any], source: str) -> P:
+    """Build ``schema`` from ``values``; the first problem becomes one line that starts with ``source``."""
+    try:
+        return schema(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{source}: {_explain(first)}") from None
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling"
+    if error["type"] == "value_error":  # raised by our own validators, which name key and remedy themselves
+        return str(error["ctx"]["error"])
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}; correct the value"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; choose one from params/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML ({line}); correct it") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold key: value lines; see params/micro.yaml")
+    return {str(key): _number(value) for key, value in values.items()}
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 5e-4 as text; read it as the number that was meant."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+", value):
+        return float(value)
+    return value
+
+
+def from_notebook(schema: type[P], namespace: dict[str, Any]) -> P:
+    """Validate the values of a notebook's parameters cell.
+
+    Parameters
+    ----------
+    schema : type
+        The notebook's schema.
+    namespace : dict
+        ``globals()`` of the notebook, in which every field of the schema has a value.
+    """
+    return validate(schema, {name: namespace[name] for name in schema.model_fields}, "parameters")

@@ -1,0 +1,118 @@
+"""Look at a set of pairs: what was lost, and whether the premise behind the reward is true."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from ldr_utils.evaluation import premise_table
+from ldr_utils.judging import Judge
+from ldr_utils.pairs import PairSet
+from ldr_utils.params import PairsParams
+from ldr_utils.paths import Run
+from ldr_utils.records import Record, read_jsonl
+from ldr_utils.results import rows
+from ldr_utils.stats import Interval, mean_interval
+from ldr_utils.translation import directions, parse_translation
+
+ByLanguage = dict[str, list[Record]]
+ByDirection = dict[tuple[str, str], list[Record]]
+
+
+def read_answers(run: Run, params: PairsParams) -> tuple[ByLanguage, ByDirection]:
+    """Responses by language and raw translations by direction of M_t."""
+    own, translated = run.stage(params.t, "responses"), run.stage(params.t, "translations")
+    responses = {lang: read_jsonl(own / f"{lang}.jsonl") for lang in params.languages}
+    found = {pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl") for pair in directions(params.dominant, params.non_dominant)}
+    return responses, found
+
+
+def pair_table(pairs: PairSet) -> pd.DataFrame:
+    """Kept pairs, how many of them have equal sides, and dropped rows, by language of the prompt."""
+    kept, dropped = pd.DataFrame(pairs.kept), pd.DataFrame(pairs.dropped, columns=["id", "lang", "via", "stage", "reason"])
+    equal = kept[kept["chosen"] == kept["rejected"]]
+    languages = list(dict.fromkeys(kept["lang"]))
+    counts = {"kept": kept, "of which equal sides": equal, "dropped": dropped}
+    return pd.DataFrame({name: table.groupby("lang").size().reindex(languages) for name, table in counts.items()}).fillna(0).astype(int)
+
+
+def attrition(pairs: PairSet) -> dict[str, int]:
+    """From all possible pairs to the kept ones, one entry a reason of loss."""
+    reasons = Counter(row["reason"] for row in pairs.dropped)
+    return {"possible": len(pairs.kept) + len(pairs.dropped), **reasons, "kept": len(pairs.kept)}
+
+
+def side_lengths(kept: list[Record]) -> pd.DataFrame:
+    """Words of both sides: ``lang``, ``side``, ``words``."""
+    return pd.DataFrame(
+        [
+            {"lang": pair["lang"], "side": side, "words": len(pair[side].split())}
+            for pair in kept
+            for side in ("chosen", "rejected")
+        ]
+    )
+
+
+def score_answers(judge: Judge, prompts: ByLanguage, responses: ByLanguage, translations: ByDirection) -> pd.DataFrame:
+    """Scores of direct answers and of translations that parsed (see ``evaluation.premise_table``)."""
+    texts = {(lang, lang): {r["id"]: r["response"] for r in records} for lang, records in responses.items()}
+    for direction, records in translations.items():
+        parsed = {record["id"]: parse_translation(record["response"]).text for record in records}
+        texts[direction] = {example: text for example, text in parsed.items() if text}
+    return premise_table(judge, prompts, texts)
+
+
+def mean_scores(scores: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """Mean scores by language: ``lang``, ``self_generation``, ``self_translation``."""
+    means = scores.groupby(["lang", "kind"])["score"].mean().unstack("kind")
+    return means.reindex(languages).reset_index().rename_axis(columns=None)
+
+
+def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """Reward accuracy by language, over pairs in which the judge sees a difference."""
+    by_language = rewards.groupby("lang")["agrees"]
+    table = pd.DataFrame({"accuracy": by_language.mean(), "decided": by_language.count(), "pairs": by_language.size()})
+    return table.reindex(languages)
+
+
+def result_rows(pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams) -> list[dict[str, Any]]:
+    """Rows of results.csv: the tasks ``reward`` and ``attrition`` of M_t."""
+    model = f"M{params.t}"
+    found: list[dict[str, Any]] = []
+    for kind in ("self_generation", "self_translation"):
+        own = scores[scores["kind"] == kind]
+        table = own.pivot_table(index="id", columns="lang", values="score")
+        intervals = mean_interval(table[params.languages] / 10, seed=params.seed)
+        intervals.pop("avg")
+        found += rows(params, "lidr", model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
+    for lang in params.languages:
+        decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
+        if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
+            mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
+            found += rows(params, "lidr", model, "reward", "accuracy", {lang: mean_interval(mean, seed=params.seed)[lang]})
+    return found + _attrition_rows(pairs, params)
+
+
+def _times(factor: float, i: Interval) -> Interval:
+    return Interval(factor * i.value, factor * i.low, factor * i.high, i.n)
+
+
+def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
+    """Counts by language of the prompt; counts have no interval, ``n`` is the number of possible pairs."""
+    model, found = f"M{params.t}", []
+    for lang in params.languages:
+        kept = sum(pair["lang"] == lang for pair in pairs.kept)
+        reasons = Counter(row["reason"] for row in pairs.dropped if row["lang"] == lang)
+        possible = kept + reasons.total()
+        for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
+            interval = Interval(count, float("nan"), float("nan"), possible)
+            found += rows(params, "lidr", model, "attrition", metric, {lang: interval})
+    return found
+
+
+def headline(pairs: PairSet, rewards: pd.DataFrame) -> str:
+    """Pairs kept and dropped, and the overall reward accuracy."""
+    accuracy = rewards["agrees"].mean()
+    return f"{len(pairs.kept)} pairs kept, {len(pairs.dropped)} dropped, reward accuracy {accuracy:.1%}"

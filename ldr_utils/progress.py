@@ -1,0 +1,47 @@
+"""Progress that reaches a person: a tqdm bar in a notebook, plain lines on the terminal of a batch run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+EVERY_SECONDS = 10.0
+
+
+def track(items: Iterable[T], what: str, total: int, initial: int = 0) -> Iterator[T]:
+    """Yield ``items`` and report progress.
+
+    A batch run sets ``LDR_TERMINAL`` to the driver's error stream and ``LDR_STAGE`` to the stage's name: a line at
+    most every ten seconds goes there, so that parallel stages never overwrite each other and executed notebooks stay
+    clean. Anywhere else, tqdm draws its bar.
+    """
+    terminal = os.environ.get("LDR_TERMINAL")
+    if terminal is None:
+        from tqdm.auto import tqdm
+
+        yield from tqdm(items, desc=what, total=total, initial=initial)
+        return
+    started = last = time.monotonic()
+    for done, item in enumerate(items, initial):
+        now = time.monotonic()
+        if now - last > EVERY_SECONDS:
+            last = now
+            left = (now - started) / max(done - initial, 1) * (total - done)
+            _line(terminal, f"{os.environ.get('LDR_STAGE', '')} {what} {_bar(done / total)} about {left:.0f} s left")
+        yield item
+
+
+def _bar(share: float, width: int = 20) -> str:
+    full = round(share * width)
+    return f"[{'#' * full}{'.' * (width - full)}] {share:4.0%}"
+
+
+def _line(terminal: str, text: str) -> None:
+    try:
+        with open(terminal, "a", encoding="utf-8") as stream:
+            stream.write(text.strip() + "\n")
+    except OSError:  # the driver is gone or the platform has no such file: progress is a courtesy, not a duty
+        pass

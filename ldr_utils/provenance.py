@@ -1,0 +1,77 @@
+"""Where a number comes from: checksums of files, of the code behind a notebook, and the state of the repository."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ldr_utils.paths import NOTEBOOKS, ROOT
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "papermill", "numpy")
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(values: Any) -> str:
+    """Short checksum of plain data."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def code_hash(notebook: str) -> str:
+    """Checksum of a notebook's code cells and of every package module they import, directly or not.
+
+    It is what makes a stage run again when its code changes, and only then.
+    """
+    cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    sources, waiting = {"": source}, _imported(source)
+    while waiting:
+        module = waiting.pop()
+        if module not in sources:
+            sources[module] = _module_path(module).read_text(encoding="utf-8")
+            waiting |= _imported(sources[module])
+    return digest(sources)
+
+
+def _module_path(module: str) -> Path:
+    base = ROOT.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def _imported(source: str) -> set[str]:
+    code = "\n".join("" if line.startswith(("%", "!")) else line for line in source.split("\n"))
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    return {node.module for node in nodes if node.module and node.module.split(".")[0] == "ldr_utils"}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that can move a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the code, and whether the working tree differs from it; None where git cannot tell."""
+    try:
+        return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

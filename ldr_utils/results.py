@@ -1,0 +1,45 @@
+"""``results.csv``: every number of a study in one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldr_utils.params import Common
+from ldr_utils.records import write_text
+from ldr_utils.stats import Interval
+
+COLUMNS = ["study", "arm", "seed", "model", "task", "metric", "lang", "split", "value", "low", "high", "n"]
+
+
+def split_of(lang: str, params: Common) -> str:
+    """``train`` for languages the study trains on, ``unseen`` for the others."""
+    return "train" if lang in params.languages else "unseen"
+
+
+def rows(
+    params: Common, arm: str, model: str, task: str, metric: str, values: Mapping[str, Interval], split: str | None = None
+) -> list[dict[str, Any]]:
+    """One row a language; ``split`` overrides the language's own (for averages over several)."""
+    base = {"study": params.study, "arm": arm, "seed": params.seed, "model": model, "task": task, "metric": metric}
+    return [
+        base
+        | {"lang": lang, "split": split or split_of(lang, params)}
+        | {"value": i.value, "low": i.low, "high": i.high, "n": i.n}
+        for lang, i in values.items()
+    ]
+
+
+def write_rows(path: Path, table: list[dict[str, Any]]) -> pd.DataFrame:
+    """Write rows as CSV with six decimals, in the order given, and return them as a table."""
+    frame = pd.DataFrame(table, columns=COLUMNS)
+    write_text(path, frame.to_csv(index=False, float_format="%.6f"))
+    return frame
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Rows of a ``results.csv``."""
+    return pd.read_csv(path, dtype={"lang": str, "model": str, "arm": str})

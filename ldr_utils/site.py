@@ -1,0 +1,66 @@
+"""An HTML index over the executed notebooks of a run: ``python -m ldr_utils.site RUN_DIR``."""
+
+from __future__ import annotations
+
+import html
+import sys
+from pathlib import Path
+
+from ldr_utils.progress import track
+from ldr_utils.records import write_text
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+h2 {{ margin-top: 2rem; border-bottom: 1px solid #ddd }} li {{ margin: .2rem 0 }}
+figure {{ margin: 1.5rem 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
+</style></head><body>
+<h1>{title}</h1>
+<p>Start with <a href="{report}">the report</a>. Every number stands in <a href="../results.csv">results.csv</a>.</p>
+{body}
+</body></html>
+"""
+
+
+def render(notebook: Path, target: Path) -> None:
+    """Convert an executed notebook to a stand-alone page; HTML in its outputs is sanitised."""
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter(template_name="lab", sanitize_html=True, embed_images=True).from_filename(str(notebook))
+    write_text(target, body)
+
+
+def build_site(run_dir: Path) -> Path:
+    """Render every executed notebook of a run and write ``report/index.html``.
+
+    Returns
+    -------
+    Path
+        The index.
+    """
+    notebooks = sorted((run_dir / "notebooks").rglob("*.ipynb"))
+    report = run_dir / "report"
+    sections: dict[str, list[str]] = {}
+    last = ""
+    for notebook in track(notebooks, "rendering", total=len(notebooks)):
+        place = notebook.relative_to(run_dir / "notebooks")
+        page = Path("notebooks") / place.with_suffix(".html")
+        render(notebook, report / page)
+        link = f'<li><a href="{html.escape(page.as_posix())}">{html.escape(notebook.stem)}</a></li>'
+        sections.setdefault(place.parent.as_posix(), []).append(link)
+        if notebook.stem == "08_report":
+            last = page.as_posix()
+    body = "".join(f"<h2>{html.escape(name)}</h2><ul>{''.join(links)}</ul>" for name, links in sections.items())
+    body += "".join(
+        f'<figure><img src="figures/{html.escape(figure.name)}" alt="{html.escape(figure.stem)}"></figure>'
+        for figure in sorted((report / "figures").glob("*.png"))
+    )
+    title = f"Study {html.escape(run_dir.resolve().name)}"
+    write_text(report / "index.html", PAGE.format(title=title, report=html.escape(last), body=body))
+    return report / "index.html"
+
+
+if __name__ == "__main__":
+    build_site(Path(sys.argv[1]))

@@ -1,0 +1,54 @@
+"""Hand a validated study to Snakemake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from ldr_utils.data import check_micro_languages
+from ldr_utils.errors import InputError
+from ldr_utils.params import PER_RUN, StudyParams
+from ldr_utils.paths import ROOT, Run, from_root
+from ldr_utils.records import write_text
+
+
+def run_study(params: StudyParams, out: Path | None, cores: int, until: str | None) -> int:
+    """Run a study in its run folder, or continue it; a complete one is left alone.
+
+    Parameters
+    ----------
+    params : StudyParams
+        The validated parameters.
+    out : Path or None
+        Run folder; ``runs/<study>`` when None.
+    cores : int
+        Processor cores for stages that can run side by side.
+    until : str or None
+        Name of the Snakefile rule to stop after.
+
+    Returns
+    -------
+    int
+        0, or 1 when a stage failed.
+    """
+    if missing := check_micro_languages(params.all_languages):
+        raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
+    run = Run(from_root(f"runs/{params.study}") if out is None else out.resolve())
+    values = params.model_dump(exclude=PER_RUN)
+    write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    config = run.root / "snakemake.json"
+    write_text(config, json.dumps({"params": values, "run_dir": str(run.root)}))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(run.root)]
+    command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete", "--quiet", "host", "progress", "reason", "rules"]
+    command += ["--until", until] if until else []
+    status = subprocess.run(command, check=False).returncode
+    if status != 0:
+        print(f"ldr: a stage failed (see above); the same command continues from there: {run.root}", file=sys.stderr)
+        return 1
+    if not until:
+        print(f"Report: {run.report / 'index.html'}\nNumbers: {run.results}")
+    return 0

@@ -1,0 +1,53 @@
+"""Bad input on the command line: exit 2, one line that names the culprit, nothing written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BAD = {
+    "unknown key": ("lerning_rate: 0.1", "lerning_rate"),
+    "wrong type": ("beta: high", "beta"),
+    "impossible value": ("iterations: 0", "iterations"),
+    "no dominant language": ("languages: [es, ru]\ndominant: en", "dominant"),
+    "nothing but the dominant language": ("languages: [en]", "languages"),
+    "unknown language": ("languages: [en, xx]", "xx"),
+    "language that the data lacks": ("languages: [en, ja]", "ja"),
+    "missing model": ("base_model: models/nothing", "models/nothing"),
+    "missing absolute model": ("base_model: /nowhere/model", "/nowhere/model"),
+    "per-run key": ("t: 1", "t"),
+    "not a mapping": ("- one\n- two", "params.yaml"),
+    "not YAML": ("beta: [1", "params.yaml"),
+    "sft without NLL": ("arms: [lidr, sft]\nalpha: 0.0", "alpha"),
+    "no main arm": ("arms: [sft]", "arms"),
+}
+
+
+def ldr(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "ldr_utils.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], culprit: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().split("\n")) == 1, done.stderr
+    assert culprit in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("text", "culprit"), BAD.values(), ids=BAD)
+def test_bad_params_are_refused_in_one_line(tmp_path: Path, text: str, culprit: str) -> None:
+    params, out = tmp_path / "params.yaml", tmp_path / "out"
+    params.write_text(text + "\n")
+    assert_refused(ldr("run", str(params), "--out", str(out)), culprit)
+    assert not out.exists()
+
+
+def test_missing_params_file_is_refused(tmp_path: Path) -> None:
+    assert_refused(ldr("run", str(tmp_path / "none.yaml")), "none.yaml")
+
+
+def test_bad_override_is_refused() -> None:
+    assert_refused(ldr("run", "params/smoke.yaml", "--set", "beta"), "--set beta")

@@ -1,0 +1,73 @@
+"""Every notebook keeps the project's form: one parameters cell that agrees with its schema, no outputs, no functions."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from ldr_utils.params import NOTEBOOKS as SCHEMAS
+from ldr_utils.paths import NOTEBOOKS
+
+FILES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def parameters(path: Path) -> list[Any]:
+    return [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+
+
+def test_every_schema_has_its_notebook() -> None:
+    assert [path.stem for path in FILES] == sorted(SCHEMAS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_opens_with_its_purpose_and_exactly_one_parameters_cell(path: Path) -> None:
+    cells = read(path).cells
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith(f"# {path.stem[:2]} ")
+    assert [cell.id for cell in parameters(path)] == [cells[1].id]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_parameters_are_those_of_the_schema_with_help_and_valid_defaults(path: Path) -> None:
+    source = parameters(path)[0].source
+    assert all("  # help: " in line for line in source.split("\n"))
+    statements = ast.parse(source).body
+    assert all(isinstance(s, ast.Assign) and len(s.targets) == 1 for s in statements)
+    values = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}  # type: ignore[attr-defined]
+    schema = SCHEMAS[path.stem]
+    assert set(values) == set(schema.model_fields)
+    schema(**values)
+    flat = (str, int, float, bool, list, dict)
+    assert all(isinstance(value, flat) for value in values.values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_is_kept_without_outputs(path: Path) -> None:
+    for cell in read(path).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_code_cells_are_short_and_define_nothing(path: Path) -> None:
+    for cell in read(path).cells:
+        if cell.cell_type != "code":
+            continue
+        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        assert not any(isinstance(node, definitions) for node in ast.walk(ast.parse(cell.source)))
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.split("\n")) <= 22, cell.source
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_results_are_followed_by_an_observation(path: Path) -> None:
+    assert any("**Observation.**" in cell.source for cell in read(path).cells if cell.cell_type == "markdown")

@@ -1,0 +1,151 @@
+"""Pairs by hand: both directions, two non-dominant languages, every reason to drop a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldr_utils.pairs import PairSet, build_pairs
+from ldr_utils.records import Record
+
+LANGUAGES = ("en", "es", "de")
+
+
+def response(example: str, lang: str, text: str | None = None, **extra: Any) -> Record:
+    answer = f"{lang} answer {example}" if text is None else text
+    return {"id": example, "prompt": f"{lang} prompt {example}", "response": answer, "finished": True} | extra
+
+
+def reply(example: str, source: str, target: str, text: str | None = None) -> Record:
+    return {"id": example, "response": f"\n{source}>{target} {example}\n</translated>" if text is None else text}
+
+
+def world(*examples: str) -> tuple[dict[str, list[Record]], dict[tuple[str, str], list[Record]]]:
+    """Responses and translations in which nothing goes wrong."""
+    responses = {lang: [response(example, lang) for example in examples] for lang in LANGUAGES}
+    directions = [("en", "es"), ("en", "de"), ("es", "en"), ("de", "en")]
+    return responses, {(s, t): [reply(example, s, t) for example in examples] for s, t in directions}
+
+
+def build(
+    responses: dict[str, list[Record]],
+    translations: dict[tuple[str, str], list[Record]],
+    english_pairs: Literal["all", "last"] = "all",
+) -> PairSet:
+    return build_pairs(responses, translations, "en", ["es", "de"], english_pairs)
+
+
+def pair(lang: str, via: str, chosen: str, rejected: str) -> Record:
+    sides = {"prompt": f"{lang} prompt 1", "chosen": chosen, "rejected": rejected}
+    return {"id": "1", "lang": lang, "via": via} | sides
+
+
+def by_key(records: list[Record]) -> dict[tuple[str, str, str], Record]:
+    keyed = {(r["id"], r["lang"], r["via"]): r for r in records}
+    assert len(keyed) == len(records), "a pair was built twice"
+    return keyed
+
+
+def test_both_directions_by_hand() -> None:
+    found = build(*world("1"))
+    assert found.dropped == []
+    assert by_key(found.kept) == {
+        ("1", "es", "en"): pair("es", "en", "en>es 1", "es answer 1"),
+        ("1", "de", "en"): pair("de", "en", "en>de 1", "de answer 1"),
+        ("1", "en", "es"): pair("en", "es", "en answer 1", "es>en 1"),
+        ("1", "en", "de"): pair("en", "de", "en answer 1", "de>en 1"),
+    }
+
+
+def test_english_pairs_last_keeps_those_of_the_last_language_only() -> None:
+    found = build(*world("1", "2"), english_pairs="last")
+    assert Counter((r["lang"], r["via"]) for r in found.kept) == {("es", "en"): 2, ("de", "en"): 2, ("en", "de"): 2}
+
+
+def test_rows_are_matched_by_id_not_by_position() -> None:
+    responses, translations = world("1", "2", "3")
+    translations["en", "es"].reverse()
+    responses["de"].reverse()
+    assert by_key(build(responses, translations).kept) == by_key(build(*world("1", "2", "3")).kept)
+
+
+def test_translation_task_takes_the_untranslated_dominant_answer() -> None:
+    responses, translations = world("1")
+    for lang in LANGUAGES:
+        responses[lang][0]["translation_task"] = True
+    found = by_key(build(responses, translations).kept)
+    assert found["1", "es", "en"] == pair("es", "en", "en answer 1", "es answer 1")
+    assert found["1", "en", "es"] == pair("en", "es", "en answer 1", "es>en 1")
+
+
+def test_translation_task_does_not_need_the_forward_translation() -> None:
+    responses, translations = world("1")
+    responses["es"][0]["translation_task"] = True
+    translations["en", "es"] = [reply("1", "en", "es", "never closed")]
+    found = build(responses, translations)
+    assert found.dropped == []
+    assert by_key(found.kept)["1", "es", "en"]["chosen"] == "en answer 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("never closed", "no_closing_tag"), (" \n</translated>", "empty"), ("", "no_closing_tag")]
+)
+@pytest.mark.parametrize("direction", [("en", "es"), ("es", "en")])
+def test_translation_error_drops_its_own_pair_only(text: str, reason: str, direction: tuple[str, str]) -> None:
+    responses, translations = world("1")
+    source, target = direction
+    translations[direction] = [reply("1", source, target, text)]
+    found = build(responses, translations)
+    assert found.dropped == [{"id": "1", "lang": target, "via": source, "stage": "translation", "reason": reason}]
+    assert by_key(found.kept).keys() == by_key(build(*world("1")).kept).keys() - {("1", target, source)}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"finished": False}, "truncated_response"), ({"response": ""}, "empty_response")]
+)
+@pytest.mark.parametrize(
+    ("lang", "lost"),
+    [("es", {("es", "en"), ("en", "es")}), ("en", {("es", "en"), ("en", "es"), ("de", "en"), ("en", "de")})],
+)
+def test_unusable_answer_drops_every_pair_it_is_a_side_of(
+    change: Record, reason: str, lang: str, lost: set[tuple[str, str]]
+) -> None:
+    responses, translations = world("1")
+    responses[lang][0].update(change)
+    found = build(responses, translations)
+    assert {(r["lang"], r["via"]) for r in found.dropped} == lost
+    assert {(r["stage"], r["reason"]) for r in found.dropped} == {("generation", reason)}
+    assert len(found.kept) == 4 - len(lost)
+
+
+def test_equal_sides_are_kept() -> None:
+    responses, translations = world("1")
+    responses["es"] = [response("1", "es", "42")]
+    translations["en", "es"] = [reply("1", "en", "es", "42</translated>")]
+    kept = by_key(build(responses, translations).kept)["1", "es", "en"]
+    assert kept["chosen"] == kept["rejected"] == "42"
+
+
+@given(st.data(), st.sampled_from(["all", "last"]))
+def test_kept_and_dropped_account_for_every_possible_pair(
+    data: st.DataObject, english_pairs: Literal["all", "last"]
+) -> None:
+    examples = ("1", "2", "3")
+    responses, translations = world(*examples)
+    for records in responses.values():
+        for record in records:
+            record["finished"] = data.draw(st.booleans())
+            record["response"] = data.draw(st.sampled_from(["", "text"]))
+            record["translation_task"] = data.draw(st.booleans())
+    for records in translations.values():
+        for record in records:
+            record["response"] = data.draw(st.sampled_from(["", "open", "</translated>", "text</translated>"]))
+    found = build(responses, translations, english_pairs)
+    possible = {(e, lang, "en") for e in examples for lang in ("es", "de")}
+    possible |= {(e, "en", lang) for e in examples for lang in (("es", "de") if english_pairs == "all" else ("de",))}
+    assert by_key([*found.kept, *found.dropped]).keys() == possible
+    assert all(r["chosen"] and r["rejected"] for r in found.kept)

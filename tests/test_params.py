@@ -1,0 +1,181 @@
+"""Parameters: what a params file may say, and one clear line for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ldr_utils.errors import InputError
+from ldr_utils.params import NOTEBOOKS, Common, MgsmParams, load_params, validate
+
+MODEL = "base_model: tests\n"  # any folder that exists
+
+
+def write(tmp_path: Path, text: str = "", head: str = MODEL) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(head + text, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, overrides: list[str] | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        load_params(path, overrides)
+    message = str(caught.value)
+    assert "\n" not in message, message
+    return message
+
+
+def test_values_of_the_file_and_defaults(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "study: tiny\nlanguages: [en, ja]\nunseen: []\nbeta: 0.3\n"))
+    assert (params.study, params.languages, params.unseen, params.beta) == ("tiny", ["en", "ja"], [], 0.3)
+    assert params.english_pairs == "all"
+    assert params.non_dominant == ["ja"]
+
+
+def test_dominant_language_need_not_come_first(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "languages: [es, en, de]\nunseen: [sw]\ndominant: es\n"))
+    assert params.non_dominant == ["en", "de"]
+    assert params.all_languages == ["es", "en", "de", "sw"]
+
+
+@pytest.mark.parametrize("text", ["5e-4", "5E-4", "0.5e-3", "5.0e-4", "+5e-4", "0.0005"])
+def test_scientific_notation_is_a_number(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 reads 5e-4 as a string."""
+    assert load_params(write(tmp_path, f"learning_rate: {text}\n")).learning_rate == 5e-4
+    assert load_params(write(tmp_path), [f"learning_rate={text}"]).learning_rate == 5e-4
+
+
+def test_overrides_win_and_are_read_as_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 1\n")
+    params = load_params(path, ["seed=2", "languages=[en, de]", "gradient_checkpointing=true", "study=a-b"])
+    assert (params.seed, params.languages, params.gradient_checkpointing) == (2, ["en", "de"], True)
+    assert params.study == "a-b"
+    assert load_params(path, ["seed=2", "seed=3"]).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("betta: 0.1\n", "betta", "unknown key"),
+        ("seed: two\n", "seed", "'two'"),
+        ("seed: -1\n", "seed", "-1"),
+        ("seed: 1.5\n", "seed", "1.5"),
+        ("seed: true\n", "seed", "True"),
+        ("beta: 0\n", "beta", "greater than 0"),
+        ("beta: .nan\n", "beta", "nan"),
+        ("arithmetic_share: 1.5\n", "arithmetic_share", "1.5"),
+        ("learning_rate: fast\n", "learning_rate", "'fast'"),
+        ("english_pairs: some\n", "english_pairs", "'some'"),
+        ("gradient_checkpointing: 1\n", "gradient_checkpointing", "1"),
+        ("study: Has Spaces\n", "study", "'Has Spaces'"),
+        ("languages: en\n", "languages", "'en'"),
+        ("languages: [en, 5]\n", "languages.1", "5"),
+        ("languages: [en, xx]\n", "languages", "'xx'"),
+        ("unseen: [it, klingon]\n", "languages", "'klingon'"),
+        ("languages: [es, de]\n", "dominant", "'en'"),
+        ("dominant: ja\n", "dominant", "'ja'"),
+        ("languages: [en]\n", "languages", "non-dominant"),
+        ("languages: [en, de, de]\n", "languages", "twice"),
+        ("unseen: [de]\n", "unseen", "twice"),
+        ("arms: [sft]\n", "arms", "lidr"),
+        ("arms: [lidr, lidr]\n", "arms", "twice"),
+        ("arms: [lidr, dpo]\n", "arms.1", "'dpo'"),
+        ("t: 1\n", "t", "driver"),
+        ("arm: sft\n", "arm", "driver"),
+        ("run_dir: elsewhere\n", "run_dir", "driver"),
+    ],
+)
+def test_refusal_names_file_key_and_fault(tmp_path: Path, text: str, key: str, hint: str) -> None:
+    path = write(tmp_path, text)
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    complaint = message.removeprefix(f"{path}: ")
+    assert key in complaint.partition(": ")[0].split(", ")
+    assert hint in complaint
+
+
+@pytest.mark.parametrize("model", ["tests/no_such_model", "/no/such/folder", "./no_such", "owner/name/more", "nothing"])
+def test_missing_model(tmp_path: Path, model: str) -> None:
+    path = write(tmp_path, head=f"base_model: {model}\n")
+    assert refusal(path).startswith(f"{path}: base_model: {model} does not exist")
+
+
+def test_hub_name_is_not_looked_up(tmp_path: Path) -> None:
+    path = write(tmp_path, head="base_model: meta-llama/Meta-Llama-3-8B-Instruct\n")
+    assert load_params(path).base_model == "meta-llama/Meta-Llama-3-8B-Instruct"
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.yaml"
+    assert refusal(path).startswith(f"{path}: no such file")
+
+
+def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path).startswith(f"{tmp_path}: ")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just text\n", "", "42\n"])
+def test_file_that_is_no_mapping(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, text, head="")
+    assert refusal(path).startswith(f"{path}: must hold key: value lines")
+
+
+@pytest.mark.parametrize("content", [b"languages: [en\nseed: 1\n", b"study: \xff\n", b"study: a: b\n"])
+def test_file_that_is_no_yaml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}: not readable as YAML")
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("seed", "key=value"),
+        ("sead=1", "sead"),
+        ("seed=x", "seed"),
+        ("seed=", "seed"),
+        ("t=1", "t: "),
+        ("seed=[1", "seed"),
+    ],
+)
+def test_bad_override_is_named(tmp_path: Path, override: str, hint: str) -> None:
+    assert hint in refusal(write(tmp_path), [override])
+
+
+def test_sft_without_nll_has_nothing_to_train_on() -> None:
+    """Only the training notebook knows its arm, so only it can tell."""
+    with pytest.raises(InputError, match=r"^here: alpha: "):
+        validate(NOTEBOOKS["05_qlora_dpo"], {"arm": "sft", "alpha": 0.0}, "here")
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "00_base_model"])
+def test_notebook_takes_its_own_parameters_and_accepts_them(tmp_path: Path, name: str) -> None:
+    study = load_params(write(tmp_path, "seed: 7\n"))
+    subset = study.for_notebook(name)
+    fields = set(NOTEBOOKS[name].model_fields)
+    assert not {"t", "arm", "run_dir"} & subset.keys()
+    assert subset.keys() == fields - {"t", "arm", "run_dir"}
+    assert validate(NOTEBOOKS[name], subset, name).model_dump(include=set(subset)) == subset
+    assert subset["seed"] == 7
+
+
+def test_notebook_is_not_told_what_it_does_not_use(tmp_path: Path) -> None:
+    study = load_params(write(tmp_path))
+    assert "learning_rate" in study.for_notebook("05_qlora_dpo")
+    assert not {"learning_rate", "beta", "english_pairs"} & study.for_notebook("07_mgsm").keys()
+    assert {*Common.model_fields, "english_pairs"} - {"run_dir"} <= study.for_notebook("04_pairs").keys()
+    assert not {"base_model", "max_new_tokens", "beta"} & study.for_notebook("04_pairs").keys()
+
+
+def test_validated_parameters_cannot_change() -> None:
+    params = MgsmParams()
+    with pytest.raises(ValidationError, match="frozen"):
+        params.seed = 2
+
+
+def test_every_key_of_a_study_belongs_to_a_notebook(tmp_path: Path) -> None:
+    study = load_params(write(tmp_path))
+    read = set().union(*(NOTEBOOKS[name].model_fields for name in NOTEBOOKS if name != "00_base_model"))
+    assert set(study.model_dump()) == read

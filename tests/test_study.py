@@ -1,0 +1,139 @@
+"""The whole chain on params/smoke.yaml, as a user runs it: real notebooks, real models, papermill and Snakemake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from ldr_utils.paths import ROOT
+from ldr_utils.records import read_jsonl
+from ldr_utils.results import COLUMNS
+
+MODELS = ("M0", "M1", "M2")
+
+
+def run(out: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ldr_utils.cli", "run", "params/smoke.yaml", "--out", str(out), *extra]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "smoke"
+    done = run(out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def test_results_follow_the_contract(study: Path) -> None:
+    results = pd.read_csv(study / "results.csv")
+    assert list(results.columns) == COLUMNS
+    assert set(results["study"]) == {"smoke"}
+    assert set(results["arm"]) == {"lidr", "sft"}
+    assert set(results["split"]) == {"train", "unseen", "all"}
+    assert set(results["lang"]) == {"en", "es", "ru", "sw", "avg"}
+    metrics = {task: set(group["metric"]) for task, group in results.groupby("task")}
+    assert metrics["mgsm"] == {"accuracy", "off_target", "no_answer"}
+    assert metrics["x_alpacaeval"] == {"win_rate", "lc_win_rate", "off_target", "h2h_win", "h2h_tie", "h2h_lose"}
+    assert metrics["reward"] <= {"accuracy", "self_generation", "self_translation"}
+    assert all(m == "kept" or m.startswith("dropped:") for m in metrics["attrition"])
+    duels = results[results["metric"].str.startswith("h2h") & (results["arm"] == "lidr")]
+    assert set(duels["model"]) == {"M1-vs-M0", "M2-vs-M0", "M2-vs-M1"}
+    bounded = results.dropna(subset=["low"])
+    assert ((bounded["low"] <= bounded["value"]) & (bounded["value"] <= bounded["high"])).all()
+    keys = ["arm", "model", "task", "metric", "lang", "split"]
+    assert not results.duplicated(keys).any()
+
+
+def test_run_folder_follows_the_contract(study: Path) -> None:
+    for model in MODELS:
+        for task in ("mgsm", "x_alpacaeval"):
+            assert (study / model / task / "manifest.json").is_file()
+    for model in MODELS[:-1]:
+        assert {p.stem for p in (study / model / "responses").glob("*.jsonl")} == {"en", "es", "ru"}
+        directions = {p.stem for p in (study / model / "translations").glob("*.jsonl")}
+        assert directions == {"en-es", "en-ru", "es-en", "ru-en"}
+        assert (study / model / "pairs" / "train.jsonl").is_file()
+        assert (study / model / "pairs" / "dropped.jsonl").is_file()
+    for model in MODELS[1:]:
+        assert (study / model / "adapter" / "adapter_model.safetensors").is_file()
+        assert read_jsonl(study / model / "training.jsonl")[0].keys() >= {"step", "loss", "dpo", "nll"}
+    assert (study / "params.yaml").is_file()
+    assert not list(study.rglob("*.partial"))
+
+
+def test_every_prompt_becomes_a_pair_or_a_dropped_row(study: Path) -> None:
+    for model in MODELS[:-1]:
+        pairs = study / model / "pairs"
+        kept = read_jsonl(pairs / "train.jsonl")
+        dropped = [json.loads(line) for line in (pairs / "dropped.jsonl").read_text().splitlines()]
+        keys = [(row["id"], row["lang"], row["via"]) for row in kept + dropped]
+        assert len(keys) == len(set(keys)) == 8 * 2 * 2
+
+
+def test_notebooks_were_executed_in_full(study: Path) -> None:
+    notebooks = list((study / "notebooks").rglob("*.ipynb"))
+    assert len(notebooks) == 19
+    for path in notebooks:
+        code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        assert all(cell.execution_count for cell in code), path
+        assert not [out for cell in code for out in cell.outputs if out.output_type == "error"], path
+
+
+def test_index_links_every_notebook_and_loads_nothing_from_elsewhere(study: Path) -> None:
+    index = (study / "report" / "index.html").read_text()
+    pages = list((study / "report" / "notebooks").rglob("*.html"))
+    assert len(pages) == 19
+    for page in pages:
+        assert page.relative_to(study / "report").as_posix() in index
+    assert "http://" not in index
+    assert "https://" not in index
+
+
+def test_manifests_say_where_numbers_come_from(study: Path) -> None:
+    manifest = json.loads((study / "M1" / "adapter" / "manifest.json").read_text())
+    assert manifest["params"]["beta"] == 0.1
+    assert any("pairs/manifest.json" in name for name in manifest["inputs"])
+    assert "adapter_model.safetensors" in manifest["outputs"]
+    assert manifest["packages"]["trl"]
+    assert manifest["seconds"] > 0
+
+
+def test_a_second_run_does_nothing(study: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")}
+    assert run(study).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")} == before
+
+
+def test_the_same_seed_gives_the_same_results(study: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert run(again).returncode == 0
+    assert (again / "results.csv").read_text() == (study / "results.csv").read_text()
+
+
+def test_a_changed_parameter_runs_its_stages_again_and_no_others(study: Path) -> None:
+    untouched = study / "M0" / "responses" / "manifest.json"
+    retrained = study / "M1" / "adapter" / "manifest.json"
+    before = untouched.stat().st_mtime_ns, retrained.stat().st_mtime_ns
+    assert run(study, "--set", "beta=0.2", "--until", "training").returncode == 0
+    assert untouched.stat().st_mtime_ns == before[0]
+    assert retrained.stat().st_mtime_ns > before[1]
+    assert json.loads(retrained.read_text())["params"]["beta"] == 0.2
+
+
+def test_a_failed_stage_names_notebook_cell_and_cause(tmp_path: Path) -> None:
+    out = tmp_path / "broken"
+    assert run(out, "--until", "data").returncode == 0
+    (out / "data" / "iteration0" / "es.jsonl").write_text("not json\n")
+    done = run(out, "--until", "generation")
+    assert done.returncode == 1
+    assert "02_generation" in done.stderr
+    assert "failed in cell" in done.stderr
+    assert "es.jsonl: line 1 is not JSON" in done.stderr
