@@ -21,7 +21,8 @@ lab: $(VENV)/.ready
 	@$(BIN)/jupyter lab notebooks
 
 lint: $(VENV)/.ready-test
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
 clean:

@@ -25,13 +25,25 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<study>)")
     run.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)")
     run.add_argument("--until", choices=STAGES, metavar="STAGE", help=f"stop after a stage: {', '.join(STAGES)}")
+    compare = commands.add_parser("compare", help="several seeds of one study in one table")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="also write the report: tables, figures, notebooks")
     return parser
+
+
+def _compare(runs: list[Path], out: Path | None) -> str:
+    from ldr_utils.compare import compare  # matplotlib: only where a figure is drawn
+
+    return compare(runs, out)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point: 0 on success, 2 on bad input, 1 on a failed stage."""
     options = build_parser().parse_args(arguments)
     try:
+        if options.command == "compare":
+            print(_compare(options.runs, options.out))
+            return 0
         if not NOTEBOOKS.is_dir():
             raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
         params = load_params(options.params, options.set)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class InputError(Exception):
-    """Bad input: the message names the culprit (file, key) and the remedy in one line; the command line exits with 2."""
+    """Bad input: the message names the culprit (file, key) and the remedy in one line; ``ldr`` exits with 2."""

@@ -52,7 +52,9 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.pivot(index="id", columns="lang", values=column)
 
 
-def summarise(table: pd.DataFrame, column: str, params: Common, arm: str, model: str, task: str) -> list[dict[str, Any]]:
+def summarise(
+    table: pd.DataFrame, column: str, params: Common, arm: str, model: str, task: str
+) -> list[dict[str, Any]]:
     """Rows of results.csv for one metric: every language, and ``avg`` over the splits train, unseen and all."""
     scores = wide(table, column)
     by_language = mean_interval(scores[[lang for lang in params.all_languages if lang in scores]], seed=params.seed)

@@ -1,4 +1,7 @@
-"""Run one notebook with papermill, as a rule of the Snakefile does: ``python -m ldr_utils.execute NAME OUTPUT JSON``."""
+"""Run one notebook with papermill, as a rule of the Snakefile does.
+
+``python -m ldr_utils.execute NAME OUTPUT JSON``
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
         0, or 1 when a cell failed: the notebook, the cell and the cause have been printed.
     """
     import papermill
-    from traitlets.config import Config
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     stage = label(name, values)
     os.environ["LDR_STAGE"] = stage

@@ -76,7 +76,9 @@ def _decode(ids: list[int], tokenizer: Any, config: Any) -> Completion:
     return Completion(text, len(kept), end is not None)
 
 
-def generate_file(policy: Policy, requests: list[Request], path: Path, params: DecodingParams, what: str) -> list[Record]:
+def generate_file(
+    policy: Policy, requests: list[Request], path: Path, params: DecodingParams, what: str
+) -> list[Record]:
     """Complete ``requests`` and write one record each to ``path``, in the order of the requests.
 
     Finished batches are kept in ``path.partial`` while the file grows; a re-run repeats at most one batch. Batches are

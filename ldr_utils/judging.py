@@ -74,7 +74,7 @@ def length_controlled(verdicts: pd.DataFrame) -> float:
     if spread.std() == 0 or preference.min() == preference.max():
         return float(preference.mean())
     length = np.tanh(spread / spread.std())
-    model = LogisticRegression(C=1e6, max_iter=1000)
+    model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8)
     model.fit(
         np.concatenate([length, length])[:, None],
         np.concatenate([np.ones_like(preference), np.zeros_like(preference)]),
@@ -92,7 +92,7 @@ def outcome(preference: pd.Series) -> pd.DataFrame:
 
 def agreement(judge: Judge, prompt: Record, chosen: str, rejected: str) -> float | None:
     """1 when the judge prefers the chosen side, 0 when the rejected one, None when it sees a tie (both orders)."""
-    preference = (judge.prefer(prompt, chosen, rejected) + 1.0 - judge.prefer(prompt, rejected, chosen)) / 2
+    preference = (judge.prefer(prompt, chosen, rejected) + (1.0 - judge.prefer(prompt, rejected, chosen))) / 2
     return None if preference == 0.5 else float(preference > 0.5)
 
 

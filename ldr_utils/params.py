@@ -27,7 +27,7 @@ class _Params(BaseModel):
 class Common(_Params):
     """What every notebook needs to know."""
 
-    study: str = Field("micro", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    study: str = Field(default="micro", pattern=r"^[a-z0-9][a-z0-9._-]*$")
     run_dir: str = "runs/micro"
     seed: Count = 0
     dominant: str = "en"
@@ -224,7 +224,10 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
         key, equals, text = override.partition("=")
         if not equals:
             raise InputError(f"--set {override}: write it as key=value")
-        values[key] = _number(yaml.safe_load(text))
+        try:
+            values[key] = _number(yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
     for key in PER_RUN & values.keys():
         raise InputError(f"{path}: {key}: is set by the driver (use --out for the run folder); remove it")
     return validate(StudyParams, values, str(path))
@@ -253,6 +256,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; choose one from params/") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a params file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as YAML ({line}); correct it") from None

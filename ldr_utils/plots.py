@@ -30,7 +30,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 def style_of(languages: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker by language; the dash tells trained (solid) from unseen when drawn by ``model_lines``."""
     colours = sns.color_palette("colorblind", len(languages))
-    return {lang: {"color": c, "marker": MARKERS[k % 12]} for k, (lang, c) in enumerate(zip(languages, colours, strict=True))}
+    return {
+        lang: {"color": c, "marker": MARKERS[k % 12]}
+        for k, (lang, c) in enumerate(zip(languages, colours, strict=True))
+    }
 
 
 def model_lines(results: pd.DataFrame, title: str, ylabel: str) -> Figure:
@@ -51,7 +54,9 @@ def model_lines(results: pd.DataFrame, title: str, ylabel: str) -> Figure:
         bounds = [own["value"] - own["low"], own["high"] - own["value"]]
         dash = "--" if own["split"].iloc[0] == "unseen" else "-"
         label = f"{lang} (unseen)" if dash == "--" else lang
-        axes.errorbar(x, own["value"], yerr=bounds, label=label, linestyle=dash, capsize=2, elinewidth=0.8, **styles[lang])
+        axes.errorbar(
+            x, own["value"], yerr=bounds, label=label, linestyle=dash, capsize=2, elinewidth=0.8, **styles[lang]
+        )
     axes.set(xticks=range(len(models)), xticklabels=models, title=title, ylabel=ylabel, ylim=(0, 1.02))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
@@ -84,7 +89,10 @@ def head_to_head(results: pd.DataFrame, title: str) -> Figure:
 def training_curves(steps: pd.DataFrame, title: str) -> Figure:
     """NLL and DPO terms, reward margin and reward accuracy over the steps."""
     panels = {
-        "dpo": "DPO term (nats)", "nll": "NLL term (nats a token)", "margin": "reward margin", "accuracy": "reward accuracy",
+        "dpo": "DPO term (nats)",
+        "nll": "NLL term (nats a token)",
+        "margin": "reward margin",
+        "accuracy": "reward accuracy",
     }
     figure, grid = plt.subplots(1, 4, figsize=(14, 3))
     window = max(1, len(steps) // 10)
@@ -115,8 +123,18 @@ def premise(scores: pd.DataFrame, title: str) -> Figure:
     """
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(scores) + 1.2))
     axes.hlines(scores["lang"], scores["self_generation"], scores["self_translation"], color="#BBBBBB", linewidth=3)
-    axes.scatter(scores["self_generation"], scores["lang"], marker="s", color="#D55E00", s=60, label="self-generation", zorder=3)
-    axes.scatter(scores["self_translation"], scores["lang"], marker="o", color="#0072B2", s=60, label="self-translation", zorder=3)
+    axes.scatter(
+        scores["self_generation"], scores["lang"], marker="s", color="#D55E00", s=60, label="self-generation", zorder=3
+    )
+    axes.scatter(
+        scores["self_translation"],
+        scores["lang"],
+        marker="o",
+        color="#0072B2",
+        s=60,
+        label="self-translation",
+        zorder=3,
+    )
     axes.set(title=title, xlabel="judge's score (0-10)", xlim=(0, 10.3))
     axes.invert_yaxis()
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -25,17 +25,27 @@ def read_answers(run: Run, params: PairsParams) -> tuple[ByLanguage, ByDirection
     """Responses by language and raw translations by direction of M_t."""
     own, translated = run.stage(params.t, "responses"), run.stage(params.t, "translations")
     responses = {lang: read_jsonl(own / f"{lang}.jsonl") for lang in params.languages}
-    found = {pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl") for pair in directions(params.dominant, params.non_dominant)}
+    found = {
+        pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl")
+        for pair in directions(params.dominant, params.non_dominant)
+    }
     return responses, found
 
 
 def pair_table(pairs: PairSet) -> pd.DataFrame:
     """Kept pairs, how many of them have equal sides, and dropped rows, by language of the prompt."""
-    kept, dropped = pd.DataFrame(pairs.kept), pd.DataFrame(pairs.dropped, columns=["id", "lang", "via", "stage", "reason"])
+    kept, dropped = (
+        pd.DataFrame(pairs.kept),
+        pd.DataFrame(pairs.dropped, columns=["id", "lang", "via", "stage", "reason"]),
+    )
     equal = kept[kept["chosen"] == kept["rejected"]]
     languages = list(dict.fromkeys(kept["lang"]))
     counts = {"kept": kept, "of which equal sides": equal, "dropped": dropped}
-    return pd.DataFrame({name: table.groupby("lang").size().reindex(languages) for name, table in counts.items()}).fillna(0).astype(int)
+    return (
+        pd.DataFrame({name: table.groupby("lang").size().reindex(languages) for name, table in counts.items()})
+        .fillna(0)
+        .astype(int)
+    )
 
 
 def attrition(pairs: PairSet) -> dict[str, int]:
@@ -77,7 +87,9 @@ def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return table.reindex(languages)
 
 
-def result_rows(pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams) -> list[dict[str, Any]]:
+def result_rows(
+    pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams
+) -> list[dict[str, Any]]:
     """Rows of results.csv: the tasks ``reward`` and ``attrition`` of M_t."""
     model = f"M{params.t}"
     found: list[dict[str, Any]] = []
@@ -91,7 +103,9 @@ def result_rows(pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, par
         decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
-            found += rows(params, "lidr", model, "reward", "accuracy", {lang: mean_interval(mean, seed=params.seed)[lang]})
+            found += rows(
+                params, "lidr", model, "reward", "accuracy", {lang: mean_interval(mean, seed=params.seed)[lang]}
+            )
     return found + _attrition_rows(pairs, params)
 
 

@@ -49,8 +49,13 @@ def _module_path(module: str) -> Path:
 
 def _imported(source: str) -> set[str]:
     code = "\n".join("" if line.startswith(("%", "!")) else line for line in source.split("\n"))
-    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
-    return {node.module for node in nodes if node.module and node.module.split(".")[0] == "ldr_utils"}
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:  # from package import module, or from module import name
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.split(".")[0] == "ldr_utils" and _module_path(name).exists()}
 
 
 def package_versions() -> dict[str, str]:

@@ -34,10 +34,12 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 
 
 def append_jsonl(path: Path, records: Iterable[Record]) -> None:
-    """Append records and force them to disk."""
+    """Append records and force them to disk; an unfinished last line, left by a crash, is cut off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write("".join(dumps(record) + "\n" for record in records))
+    whole = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+    with path.open("ab") as file:
+        file.truncate(whole)
+        file.write("".join(dumps(record) + "\n" for record in records).encode())
         file.flush()
         os.fsync(file.fileno())
 

@@ -11,8 +11,8 @@ import yaml
 
 from ldr_utils.errors import InputError
 from ldr_utils.evaluation import wide
-from ldr_utils.params import Common, ReportParams
 from ldr_utils.paper import published, published_duels
+from ldr_utils.params import Common, ReportParams
 from ldr_utils.paths import Run
 from ldr_utils.results import read_rows
 from ldr_utils.stats import combine_seeds, holm, paired_difference
@@ -21,6 +21,8 @@ TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_referenc
 PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
 PAPER_UNSEEN = {"mgsm": ["ja", "sw", "th", "zh", "bn"], "x_alpacaeval": []}
 PAPER_TRAINED = ["es", "ru", "de", "fr"]
+
+Model = tuple[str, int]  # (arm, t)
 
 
 def collect(run: Run, params: ReportParams) -> pd.DataFrame:
@@ -31,7 +33,7 @@ def collect(run: Run, params: ReportParams) -> pd.DataFrame:
     return pd.concat([read_rows(path) for path in files], ignore_index=True)
 
 
-def models(params: ReportParams) -> list[tuple[str, int]]:
+def models(params: ReportParams) -> list[Model]:
     """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each baseline."""
     baselines = [(arm, 1) for arm in params.arms if arm != "lidr"]
     return [("lidr", t) for t in range(params.iterations + 1)] + baselines
@@ -51,7 +53,7 @@ def read_params(run: Run) -> ReportParams:
     return ReportParams(run_dir=str(run.root), **{k: v for k, v in values.items() if k in ReportParams.model_fields})
 
 
-def problem_scores(runs: Sequence[Run], task: str, t: int, arm: str = "lidr") -> pd.DataFrame:
+def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int) -> pd.DataFrame:
     """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``)."""
     file, column = TASKS[task]
     tables = [wide(pd.read_csv(run.stage(t, task, arm) / file), column) for run in runs]
@@ -69,6 +71,15 @@ def groups(params: Common) -> dict[str, list[str]]:
     return {name: languages for name, languages in found.items() if languages}
 
 
+def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
+    """The comparisons that the paper makes: name, the model after, the model before."""
+    last = params.iterations
+    found = [(f"M{t + 1} - M{t}", ("lidr", t + 1), ("lidr", t)) for t in range(last)]
+    if last > 1:
+        found.append((f"M{last} - M0", ("lidr", last), ("lidr", 0)))
+    return found + [(f"M1 - {arm.upper()}", ("lidr", 1), (arm, 1)) for arm in params.arms if arm != "lidr"]
+
+
 def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
     """Paired differences between models on the same problems, ours and the paper's.
 
@@ -78,34 +89,41 @@ def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
         ``task``, ``step`` (e.g. M1 - M0), ``languages``, ``ours``, ``low``, ``high`` (95 % bounds), ``p`` (permutation,
         Holm-corrected over the table), ``n`` (problems), ``paper`` (NaN where it reports nothing). In points (0-100).
     """
-    last = params.iterations
-    steps = [(t + 1, t) for t in range(last)] + ([(last, 0)] if last > 1 else [])
     rows: list[dict[str, Any]] = []
     for task in TASKS:
-        scores = {t: problem_scores(runs, task, t) for t in range(last + 1)}
-        for after, before in steps:
+        scores = {model: problem_scores(runs, task, *model) for model in models(params)}
+        for step, after, before in steps(params):
             for name, languages in groups(params).items():
                 d = paired_difference(scores[after][languages], scores[before][languages], seed=params.seed)["avg"]
                 rows.append(
                     {
-                        "task": task, "step": f"M{after} - M{before}", "languages": name, "ours": 100 * d.value,
-                        "low": 100 * d.low, "high": 100 * d.high, "p": d.p, "n": d.n,
-                        "paper": paper_gain(task, name, after, before),
+                        "task": task,
+                        "step": step,
+                        "languages": name,
+                        "ours": 100 * d.value,
+                        "low": 100 * d.low,
+                        "high": 100 * d.high,
+                        "p": d.p,
+                        "n": d.n,
+                        "paper": paper_gain(task, name, *step.split(" - ")),
                     }
                 )
     table = pd.DataFrame(rows)
     return table.assign(p=list(holm({str(k): p for k, p in table["p"].items()}).values()))
 
 
-def paper_gain(task: str, group: str, after: int, before: int) -> float:
-    """The paper's difference for the same group of languages (its own unseen ones), in points; NaN where it has none."""
+def paper_gain(task: str, group: str, after: str, before: str) -> float:
+    """The paper's difference for the same group of languages (its own unseen ones), in points, or NaN."""
     languages = {
-        "non-dominant": PAPER_TRAINED, "dominant": ["en"], "trained": ["en", *PAPER_TRAINED], "unseen": PAPER_UNSEEN[task],
+        "non-dominant": PAPER_TRAINED,
+        "dominant": ["en"],
+        "trained": ["en", *PAPER_TRAINED],
+        "unseen": PAPER_UNSEEN[task],
     }[group]
     values = published(task, PAPER_METRIC[task])
-    if not languages or f"M{after}" not in values.index:
+    if not languages or not {after, before} <= set(values.index):
         return float("nan")
-    return float(100 * (values.loc[f"M{after}", languages] - values.loc[f"M{before}", languages]).mean())
+    return 100 * float((values.loc[after, languages] - values.loc[before, languages]).to_numpy().mean())
 
 
 def side_by_side(results: pd.DataFrame, task: str, metric: str, languages: Sequence[str]) -> pd.DataFrame:
@@ -136,7 +154,7 @@ def duel_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def premise_tables(results: pd.DataFrame) -> pd.DataFrame:
-    """Self-generation, self-translation and reward accuracy by model and language, the paper's (for its M0) beside ours."""
+    """Judge scores and reward accuracy by model and language, the paper's (for its M0) beside ours."""
     metrics = ["self_generation", "self_translation", "accuracy"]
     ours = results[results["task"] == "reward"].pivot_table(
         index=["metric", "model"], columns="lang", values="value", sort=False
@@ -147,6 +165,7 @@ def premise_tables(results: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame, digits: int = 1) -> str:
     """A table as GitHub markdown; numbers rounded, missing ones left empty."""
+
     def cell(value: object) -> str:
         if isinstance(value, float):
             return "" if pd.isna(value) else f"{value:.{digits}f}"

@@ -21,7 +21,13 @@ def split_of(lang: str, params: Common) -> str:
 
 
 def rows(
-    params: Common, arm: str, model: str, task: str, metric: str, values: Mapping[str, Interval], split: str | None = None
+    params: Common,
+    arm: str,
+    model: str,
+    task: str,
+    metric: str,
+    values: Mapping[str, Interval],
+    split: str | None = None,
 ) -> list[dict[str, Any]]:
     """One row a language; ``split`` overrides the language's own (for averages over several)."""
     base = {"study": params.study, "arm": arm, "seed": params.seed, "model": model, "task": task, "metric": metric}

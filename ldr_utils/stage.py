@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ldr_utils.errors import InputError
-from ldr_utils.paths import ROOT
+from ldr_utils.paths import ROOT, from_root
 from ldr_utils.provenance import code_hash, digest, git_state, package_versions, sha256
 from ldr_utils.records import write_text
 
@@ -69,6 +69,12 @@ class Stage:
         inputs = [_fingerprint(path) for path in self.inputs]
         return digest([code_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
 
+    def _name(self, path: Path) -> str:
+        """``path`` relative to the run folder or the repository, whichever holds it."""
+        run_dir = from_root(getattr(self.params, "run_dir", ""))
+        root = next((root for root in (run_dir, ROOT) if path.is_relative_to(root)), path.anchor)
+        return path.relative_to(root).as_posix()
+
     def clear(self) -> None:
         """Remove what another run of this stage wrote."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
@@ -92,7 +98,7 @@ class Stage:
             "counts": counts,
             "params": self.params.model_dump(exclude=PER_MACHINE),
             "params_hash": digest(self.params.model_dump(exclude=PER_MACHINE)),
-            "inputs": {_relative(path): sha256(path) for path in self.inputs},
+            "inputs": {self._name(path): sha256(path) for path in self.inputs},
             "outputs": {str(path.relative_to(self.folder)): sha256(path) for path in outputs},
             "code": git_state(),
             "packages": package_versions(),
@@ -115,7 +121,3 @@ def _fingerprint(path: Path) -> str:
     if path.name != "manifest.json":
         return sha256(path)
     return digest(json.loads(path.read_text(encoding="utf-8"))["outputs"])
-
-
-def _relative(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name

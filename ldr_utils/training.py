@@ -58,7 +58,7 @@ def start_policy(params: TrainingParams) -> Policy:
 
 
 def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, workdir: Path) -> Any:
-    """A TRL ``DPOTrainer`` whose loss is the paper's (``ldr_utils.loss``), or the NLL term alone for the arm ``sft``."""
+    """A TRL ``DPOTrainer`` with the paper's loss (``ldr_utils.loss``), or its NLL term alone for the arm ``sft``."""
     import torch
     from datasets import Dataset
     from trl import DPOConfig

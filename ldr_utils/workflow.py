@@ -41,9 +41,20 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str | No
     values = params.model_dump(exclude=PER_RUN)
     write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     config = run.root / "snakemake.json"
-    write_text(config, json.dumps({"params": values, "run_dir": str(run.root)}))
+    write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root)}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(run.root)]
-    command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete", "--quiet", "host", "progress", "reason", "rules"]
+    command += [
+        "--configfile",
+        str(config),
+        "--cores",
+        str(cores),
+        "--rerun-incomplete",
+        "--quiet",
+        "host",
+        "progress",
+        "reason",
+        "rules",
+    ]
     command += ["--until", until] if until else []
     status = subprocess.run(command, check=False).returncode
     if status != 0:
@@ -52,3 +63,8 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str | No
     if not until:
         print(f"Report: {run.report / 'index.html'}\nNumbers: {run.results}")
     return 0
+
+
+def _shortest(path: Path) -> str:
+    """Relative to the repository where it lies inside, so that nothing in a run tells where the clone was."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -27,7 +27,9 @@ BAD = {
 
 
 def ldr(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "ldr_utils.cli", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "ldr_utils.cli", *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], culprit: str) -> None:

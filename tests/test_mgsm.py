@@ -1,5 +1,4 @@
 """Tests of the MGSM grader: every gold answer in the styles that models use, then each known fault by hand."""
-# ruff: noqa: RUF001 - other scripts' look-alikes of ASCII characters are what is tested here
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every notebook keeps the project's form: one parameters cell that agrees with its schema, no outputs, no functions."""
+"""Every notebook keeps its form: one parameters cell that agrees with its schema, no outputs, no functions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_parameters_are_those_of_the_schema_with_help_and_valid_defaults(path: P
     assert all("  # help: " in line for line in source.split("\n"))
     statements = ast.parse(source).body
     assert all(isinstance(s, ast.Assign) and len(s.targets) == 1 for s in statements)
-    values = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}  # type: ignore[attr-defined]
+    values = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
     schema = SCHEMAS[path.stem]
     assert set(values) == set(schema.model_fields)
     schema(**values)

@@ -144,7 +144,8 @@ def test_pairing_narrows_the_bounds_of_similar_models() -> None:
     after = before.copy()
     after.iloc[np.flatnonzero(before["l0"] == 0)[:10]] = 1.0
     paired, single = paired_difference(after, before)["l0"], mean_interval(after)["l0"]
-    assert paired.value == pytest.approx(0.05) and paired.low > 0
+    assert paired.value == pytest.approx(0.05)
+    assert paired.low > 0
     assert paired.high - paired.low < 0.6 * (single.high - single.low)
 
 
@@ -237,7 +238,8 @@ def test_difference_over_seeds_by_hand() -> None:
 def test_seed_spread() -> None:
     assert seed_spread([1.0, 2.0, 4.0]) == pytest.approx((7 / 3, math.sqrt(7 / 3)))
     mean, deviation = seed_spread([0.4])
-    assert mean == 0.4 and math.isnan(deviation)
+    assert mean == 0.4
+    assert math.isnan(deviation)
 
 
 OK = table(a=[1, 0], b=[1, 0])

@@ -21,7 +21,9 @@ MODELS = ("M0", "M1", "M2")
 
 def run(out: Path, *extra: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ldr_utils.cli", "run", "params/smoke.yaml", "--out", str(out), *extra]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def log_probability(model: Any, row: dict[str, Any], side: str) -> torch.Tensor:
     ids = torch.tensor([row["prompt_ids"] + row[f"{side}_ids"]])
     logits = model(input_ids=ids).logits.log_softmax(-1)
     start = len(row["prompt_ids"])
-    return sum(logits[0, k - 1, ids[0, k]] for k in range(start, ids.shape[1]))  # type: ignore[return-value]
+    return torch.stack([logits[0, k - 1, ids[0, k]] for k in range(start, ids.shape[1])]).sum()
 
 
 def disturb(model: Any) -> None:
@@ -56,10 +56,14 @@ def disturb(model: Any) -> None:
 def test_loss_of_a_batch_is_the_formula_on_separately_computed_log_probabilities(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, beta=0.3, alpha=0.7)
     rows = [trainer.train_dataset[i] for i in range(len(PAIRS))]
-    reference = {s: torch.stack([log_probability(trainer.model, r, s).detach() for r in rows]) for s in ("chosen", "rejected")}
+    reference = {
+        s: torch.stack([log_probability(trainer.model, r, s).detach() for r in rows]) for s in ("chosen", "rejected")
+    }
     disturb(trainer.model)
     trainer.model.eval()
-    policy = {s: torch.stack([log_probability(trainer.model, r, s).detach() for r in rows]) for s in ("chosen", "rejected")}
+    policy = {
+        s: torch.stack([log_probability(trainer.model, r, s).detach() for r in rows]) for s in ("chosen", "rejected")
+    }
     lengths = torch.tensor([len(r["chosen_ids"]) for r in rows])
     expected = dpo_nll(
         policy["chosen"], policy["rejected"], reference["chosen"], reference["rejected"], lengths, 0.3, 0.7

@@ -137,6 +137,17 @@ def _render(lang: str, events: list[_Event], person: Person, thing: Thing) -> tu
     return " ".join(question), " ".join(answer)
 
 
+def _story(events: list[_Event]) -> list[str]:
+    """The problem as asked, whatever slips its worked answer makes: each operation with the true value before it."""
+    first = events[0]
+    value = first.operand * first.before if first.name == "boxes" else first.operand
+    story = [f"{first.name}:{first.operand}:{first.before if first.name == 'boxes' else 0}"]
+    for event in events[1:]:
+        story.append(f"{event.name}:{event.operand}:{value}")
+        value += event.operand if event.name in ("buy", "find") else -event.operand
+    return story
+
+
 def word_problem(rng: random.Random, level: int, slip: float = 0.0) -> Task:
     """Draw a word problem of ``level`` arithmetic steps (1 to 3).
 
@@ -159,7 +170,7 @@ def word_problem(rng: random.Random, level: int, slip: float = 0.0) -> Task:
     events = _draw_events(rng, level, slip)
     rendered = {lang: _render(lang, events, person, thing) for lang in LANGUAGES}
     equations = [event.equation for event in events if event.name != "has"]
-    story = (f"{event.name}:{event.operand}:{event.before}" for event in events)
+    story = _story(events)
     return Task(
         family="arithmetic",
         kind="word_problem",
@@ -167,6 +178,6 @@ def word_problem(rng: random.Random, level: int, slip: float = 0.0) -> Task:
         key="|".join([person.latin, thing.singular["en"], *story]),
         prompt={lang: question for lang, (question, _) in rendered.items()},
         answer={lang: answer for lang, (_, answer) in rendered.items()},
-        facts={lang: equations for lang in LANGUAGES},
+        facts=dict.fromkeys(LANGUAGES, equations),
         value=events[-1].after,
     )

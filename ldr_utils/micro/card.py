@@ -30,32 +30,34 @@ language: [{languages}]
 ---
 # Micro base model (M0)
 
-A Llama of {parameters:.2f} million parameters trained from scratch by `notebooks/00_base_model.ipynb` on sentences made by
-`ldr_utils.micro`. It exists so that the whole study runs on a CPU in minutes. It knows nothing but the templates of the micro
-world; do not use it for anything else.
+A Llama of {parameters:.2f} million parameters, trained from scratch by `notebooks/00_base_model.ipynb` on sentences
+made by `ldr_utils.micro`. It exists so that the whole study runs on a CPU in minutes. It knows nothing but the
+templates of the micro world; do not use it for anything else.
 
 ## Data
 
-{tokens:.1f} million tokens of generated exchanges ({minutes:.0f} minutes on two processor cores). The mixture is imbalanced on purpose:
+{tokens:.1f} million tokens of generated exchanges ({minutes:.0f} minutes on two processor cores). The mixture is
+imbalanced on purpose:
 
 | share | what |
 |---|---|
 | {share_dominant:.0%} | question and answer in English, all levels of difficulty |
 | {share_others:.0%} | question and answer in the other six languages together, the easiest level only |
-| {share_translation:.0%} | translation between English and every other language, in the study's own translation prompt |
+| {share_translation:.0%} | translation between English and every other language, in the study's own prompt |
 
 The problems are those reserved for pretraining: none of them is a prompt or a test problem of any study.
 
 ## Figures
 
-Held-out problems (seed {seed}, {n} a family): right answers by language, and how often the model's own translation of its
-English answer is right.
+Held-out problems (seed {seed}, {n} a family): share of right answers by language, answered directly and as the
+model's own translation of its English answer.
 
 {table}
 
 ## Limits
 
-Seven languages, ten objects, twelve people, numbers up to 99. No knowledge, no safety training, no use outside this study.
+Seven languages, ten objects, twelve people, numbers up to 99. No knowledge, no safety training, no use outside this
+study.
 """
 
 
@@ -83,7 +85,7 @@ def measure(policy: Policy, params: DecodingParams, n: int) -> pd.DataFrame:
         ``lang``, ``family``, ``level``, ``answer`` (direct or self-translated), ``right``.
     """
     rng = random.Random(f"base-model-{params.seed}")
-    tasks = [t for family in ("arithmetic", "instruction") for t in draw_distinct(rng, n, "test", lambda _, f=family: f)]
+    tasks = draw_distinct(rng, 2 * n, "test", lambda position: "arithmetic" if position < n else "instruction")
     rows: list[dict[str, Any]] = []
     english: list[str] = []
     for lang in (DOMINANT, *(lang for lang in LANGUAGES if lang != DOMINANT)):

@@ -114,8 +114,7 @@ def introduce(rng: random.Random, level: int) -> Task:
                  "pet": owned.get(lang, pet[lang])}
         prompt[lang] = "".join(INTRODUCE[lang][:level]).format(**content, **bare)
         answer[lang] = "".join(INTRODUCED[lang][:level]).format(**content, **woven)
-        name = person.ru_dative if lang == "ru" else person.latin
-        facts[lang] = [name, str(age), *[woven[slot] for slot in ("city", "drink", "pet")[:level]]]
+        facts[lang] = answer[lang].removesuffix(".").split(". ")
     key = "|".join(["introduce", person.latin, str(age), city["en"], *[drink["en"], pet["en"]][: level - 1]])
     return Task("instruction", "introduce", level, key, prompt, answer, facts)
 
@@ -137,7 +136,8 @@ def _owners(rng: random.Random, level: int) -> tuple[list[Person], list[int], di
     people = rng.sample(PEOPLE, level + 2)
     numbers = rng.sample([n for n in range(10, 100) if n % 10], level + 2)
     pairs = list(zip(people, numbers, strict=True))
-    return people, numbers, {lang: ", ".join(f"{p.name(lang)}{_colon(lang)} {n}" for p, n in pairs) for lang in LANGUAGES}
+    shown = {lang: ", ".join(f"{p.name(lang)}{_colon(lang)} {n}" for p, n in pairs) for lang in LANGUAGES}
+    return people, numbers, shown
 
 
 def _colon(lang: str) -> str:
@@ -178,7 +178,7 @@ def compare(rng: random.Random, level: int) -> Task:
                  "n": winner.name(lang), "n_gen": winner.ru_genitive}
         prompt[lang] = COMPARE[lang][0].format(**slots)
         answer[lang] = COMPARE[lang][1].format(**slots)
-    named = {lang: winner.latin for lang in LATIN} | {"ru": winner.ru_genitive}
+    named = dict.fromkeys(LATIN, winner.latin) | {"ru": winner.ru_genitive}
     return Task(
         "instruction", "compare", level, f"compare|{thing.singular['en']}|{shown['en']}", prompt, answer,
         facts={lang: [named[lang], str(best)] for lang in LANGUAGES},

@@ -177,7 +177,7 @@ def pretrain(params: PretrainingParams, tokenizer: Any, checkpoint: Path) -> tup
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, params)
         loss = compiled(input_ids=ids, labels=ids, use_cache=False).loss
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -196,8 +196,12 @@ def _save(path: Path, step: int, history: list[dict[str, float]], model: Any, op
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     state = {
-        "step": step, "history": history, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-        "rng": packer.rng.getstate(), "pending": packer.pending,
+        "step": step,
+        "history": history,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": packer.rng.getstate(),
+        "pending": packer.pending,
     }
     torch.save(state, partial)
     partial.replace(path)

@@ -21,7 +21,9 @@ def reference_answers(task: Task, rng: random.Random) -> dict[str, str]:
     if flaw == "wrong":
         other = KINDS[task.kind](rng, task.level)
         piece = rng.randrange(min(len(task.facts["en"]), len(other.facts["en"])))
-        return {lang: task.answer[lang].replace(task.facts[lang][piece], other.facts[lang][piece]) for lang in LANGUAGES}
+        return {
+            lang: task.answer[lang].replace(task.facts[lang][piece], other.facts[lang][piece]) for lang in LANGUAGES
+        }
     return dict(task.answer)
 
 

@@ -33,7 +33,7 @@ class RubricJudge:
         points = CONTENT * content_share(rubric, answer)
         points += LANGUAGE * (identify(answer, self.languages) == rubric["lang"])
         points += COMPLETE * is_complete(answer, rubric["words"])
-        return points
+        return float(points)
 
     def prefer(self, record: Record, first: str, second: str) -> float:
         """Preference for ``first`` over ``second``: 1 better, 0 worse, 0.5 a tie."""

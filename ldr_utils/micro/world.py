@@ -11,7 +11,7 @@ from ldr_utils.micro.instructions import KINDS
 from ldr_utils.micro.tasks import Task
 
 # Problems are assigned to a use by a hash of their content, so that no two uses can ever meet, whatever the seeds.
-_USES = {"pretrain": range(0, 12), "prompts": range(12, 16), "test": range(16, 20)}
+_USES = {"pretrain": range(12), "prompts": range(12, 16), "test": range(16, 20)}
 
 
 def use_of(key: str) -> str:
