@@ -25,7 +25,8 @@ def is_repetitive(text: str, size: int = 4) -> bool:
 
 
 def check_responses(responses: Mapping[str, Sequence[Record]], languages: list[str]) -> pd.DataFrame:
-    """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``repetitive``."""
+    """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``ending`` (in words),
+    ``repetitive``."""
     return pd.DataFrame(
         [
             {
@@ -34,6 +35,7 @@ def check_responses(responses: Mapping[str, Sequence[Record]], languages: list[s
                 "tokens": r["tokens"],
                 "off_target": off_target(r["response"], lang, languages),
                 "truncated": not r["finished"],
+                "ending": "ended by itself" if r["finished"] else "cut off",
                 "repetitive": is_repetitive(r["response"]),
             }
             for lang, records in responses.items()

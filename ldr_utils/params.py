@@ -148,11 +148,11 @@ class PretrainingParams(_Params):
     model_dir: str = "models/micro"
     work_dir: str = "runs/base_model"
     seed: Count = 0
-    steps: Positive = 4500
-    rows: Positive = 24
+    steps: Positive = 6000
+    rows: Positive = 16
     row_tokens: Positive = 256
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    share_dominant: Share = 0.32
+    share_dominant: Share = 0.42
     share_others: Share = 0.08
     vocab_size: Positive = 2048
     hidden_size: Positive = 192

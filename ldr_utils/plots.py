@@ -75,7 +75,9 @@ def head_to_head(results: pd.DataFrame, title: str) -> Figure:
             chosen = results[(results["model"] == pair) & (results["metric"] == metric)]
             share = chosen.set_index("lang")["value"].reindex(languages)
             bars = axes.barh(languages, share, left=left, color=colour, label=metric.removeprefix("h2h_"))
-            axes.bar_label(bars, [f"{v:.0%}" if v >= 0.08 else "" for v in share], label_type="center", fontsize=9)
+            labels = [f"{v:.0%}" if v >= 0.08 else "" for v in share]
+            ink = "black" if metric == "h2h_tie" else "white"
+            axes.bar_label(bars, labels, label_type="center", fontsize=9, color=ink)
             left += share
         axes.set(title=pair.replace("-vs-", " against "), xlim=(0, 1), xticks=[])
         axes.invert_yaxis()
@@ -136,6 +138,7 @@ def premise(scores: pd.DataFrame, title: str) -> Figure:
         zorder=3,
     )
     axes.set(title=title, xlabel="judge's score (0-10)", xlim=(0, 10.3))
+    axes.margins(y=0.15)
     axes.invert_yaxis()
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure

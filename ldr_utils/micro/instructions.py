@@ -122,6 +122,8 @@ def introduce(rng: random.Random, level: int) -> Task:
 def order(rng: random.Random, level: int) -> Task:
     """Sort three to five two-digit numbers."""
     numbers = rng.sample(range(10, 100), level + 2)
+    if numbers == sorted(numbers):  # an answer that only repeats the list must not be right
+        return order(rng, level)
     shown, ordered = (", ".join(map(str, row)) for row in (numbers, sorted(numbers)))
     return Task(
         "instruction", "order", level, f"order|{shown}",
