@@ -13,6 +13,7 @@ from typing import Any
 from ldr_utils.paths import NOTEBOOKS, ROOT
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "papermill", "numpy")
+PRESENTATION = {f"ldr_utils.{name}" for name in ("inspection", "plots", "progress", "show")}
 
 
 def sha256(path: Path) -> str:
@@ -29,17 +30,36 @@ def digest(values: Any) -> str:
 def code_hash(notebook: str) -> str:
     """Checksum of a notebook's code cells and of every package module they import, directly or not.
 
-    It is what makes a stage run again when its code changes, and only then.
+    It is what makes Snakemake execute a notebook again when its code changes, and only then.
     """
+    source = _code_cells(notebook)
+    return digest({"": source, **_modules(source)})
+
+
+def engine_hash(notebook: str) -> str:
+    """Like ``code_hash``, without the cells themselves and without modules that only show results.
+
+    It is what makes a stage throw away what it has: hours of generation must not be lost to a changed figure.
+    """
+    modules = _modules(_code_cells(notebook))
+    return digest({name: source for name, source in modules.items() if name not in PRESENTATION})
+
+
+def _code_cells(notebook: str) -> str:
     cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    sources, waiting = {"": source}, _imported(source)
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def _modules(source: str) -> dict[str, str]:
+    """Source by name of every package module that ``source`` imports, directly or not."""
+    sources: dict[str, str] = {}
+    waiting = _imported(source)
     while waiting:
         module = waiting.pop()
         if module not in sources:
             sources[module] = _module_path(module).read_text(encoding="utf-8")
             waiting |= _imported(sources[module])
-    return digest(sources)
+    return sources
 
 
 def _module_path(module: str) -> Path:

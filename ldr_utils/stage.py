@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ldr_utils.errors import InputError
 from ldr_utils.paths import ROOT, from_root
-from ldr_utils.provenance import code_hash, digest, git_state, package_versions, sha256
+from ldr_utils.provenance import digest, engine_hash, git_state, package_versions, sha256
 from ldr_utils.records import write_text
 
 PER_MACHINE = {"run_dir", "threads"}  # where and how a stage ran, not what it computed
@@ -67,7 +67,7 @@ class Stage:
     def key(self) -> str:
         """Identity of the work: its code, the parameters that matter, and the content of its inputs."""
         inputs = [_fingerprint(path) for path in self.inputs]
-        return digest([code_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
+        return digest([engine_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
 
     def _name(self, path: Path) -> str:
         """``path`` relative to the run folder or the repository, whichever holds it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from ldr_utils.models import Policy, choose_dtype, load_policy
 from ldr_utils.params import TrainingParams
-from ldr_utils.records import Record
+from ldr_utils.records import Record, read_jsonl, write_jsonl
 
 
 def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tuple[list[Record], list[Record]]:
@@ -103,7 +104,7 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
     return trainer
 
 
-def train(trainer: Any, workdir: Path) -> list[Record]:
+def train(trainer: Any, checkpoints: Path) -> list[Record]:
     """Run the training, from its last checkpoint when there is one, and return the logged steps.
 
     The trainer was built on M_{t-1}'s adapter, so the reference stays M_{t-1} when the policy is restored from a
@@ -116,7 +117,7 @@ def train(trainer: Any, workdir: Path) -> list[Record]:
     """
     from transformers.trainer_utils import get_last_checkpoint
 
-    last = get_last_checkpoint(str(workdir)) if workdir.exists() else None
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
     names = ("loss", "dpo", "nll", "margin", "accuracy", "learning_rate")
     return [
@@ -124,3 +125,22 @@ def train(trainer: Any, workdir: Path) -> list[Record]:
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
+
+
+def train_once(trainer: Any, folder: Path) -> list[Record]:
+    """Train into ``folder``, or return the steps of the finished training that lies there.
+
+    The steps go to ``training.jsonl`` beside the folder; the weights appear in it last and in one step.
+    """
+    history, weights = folder.parent / "training.jsonl", folder / "adapter_model.safetensors"
+    if weights.exists():
+        return read_jsonl(history)
+    steps = train(trainer, folder / "checkpoints")
+    write_jsonl(history, steps)
+    saving = folder / "saving"
+    trainer.model.save_pretrained(saving, selected_adapters=["default"])
+    for name in ("adapter_config.json", weights.name):
+        (saving / name).replace(folder / name)
+    for leftover in (saving, folder / "checkpoints"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return steps
