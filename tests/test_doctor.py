@@ -1,0 +1,457 @@
+"""The doctor: a verdict for every kind of sick machine, and never an exception."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from ldr_utils import base_model, cli, doctor, hardware
+from ldr_utils.base_model import Model, find_model
+from ldr_utils.doctor import check_packages, diagnose, exit_code, render
+from ldr_utils.hardware import GIB, Check, Device
+from ldr_utils.memory import KNOWN, parameter_count
+from ldr_utils.params import StudyParams
+from ldr_utils.paths import ROOT
+
+LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
+HUB_NAME = "someone/some-model"
+CPU = Device(None, (0, 0), [], None, "float32", 20 * GIB, 24 * GIB)
+T4 = Device("Tesla T4", (7, 5), ["sm_75", "sm_80", "sm_90"], "13.0", "float16", 14 * GIB, 15 * GIB)
+H100 = Device("H100", (9, 0), ["sm_80", "sm_90"], "13.0", "bfloat16", 78 * GIB, 79 * GIB)
+TINY = {
+    "model_type": "llama",
+    "vocab_size": 32,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 16,
+}
+
+
+def write_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(TINY))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    save_file({"weight": np.zeros((4, 4), dtype=np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def params(model_folder: Path) -> StudyParams:
+    return StudyParams(base_model=str(model_folder))
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache without models, and a hub that nothing may ask."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    answer_hub(monkeypatch, lambda: pytest.fail("the hub was asked"))
+    return cache
+
+
+def answer_hub(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], None]) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "auth_check", lambda self, repo_id: answer())
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
+    """Pretend that other versions are installed (None: not installed)."""
+    real = doctor._installed
+    monkeypatch.setattr(doctor, "_installed", lambda name: changes[name] if name in changes else real(name))
+
+
+# Packages
+
+
+def test_this_environment_fits() -> None:
+    assert check_packages().verdict == "ok", check_packages().detail
+
+
+def test_a_nightly_build_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions(monkeypatch, torch="2.14.0.dev20261101+cu130")
+    assert check_packages().verdict == "ok", check_packages().detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trl": None}, "trl is not installed; this package wants >=1.15"),
+        ({"transformers": "5.20.1"}, "transformers 5.20.1 is installed; this package wants <5.20,>=5.16"),
+        ({"torchvision": "0.28.0"}, "torchvision is not built for the CPU torch"),
+    ],
+)
+def test_packages_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], said: str) -> None:
+    versions(monkeypatch, **{"torch": "2.13.0+cpu", **changes})
+    check = check_packages()
+    assert check.verdict == "fail"
+    assert said in check.detail
+
+
+def test_packages_that_do_not_fit_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM pins its torch; what it asks for under an extra does not count."""
+    versions(monkeypatch, vllm="0.33.0", torch="2.13.0+cpu")
+    real = metadata.requires
+    asked = ["torch==2.14.0", 'transformers<5; extra == "old"', "unheard-of==1"]
+    monkeypatch.setattr(doctor, "requires", lambda name: asked if name == "vllm" else real(name))
+    assert check_packages().detail == "torch 2.13.0+cpu is installed; vllm wants ==2.14.0"
+
+
+# Base model: local folders
+
+
+def test_complete_folder(model_folder: Path) -> None:
+    model = find_model(str(model_folder))
+    assert model.check.verdict == "ok"
+    assert model.shape is not None
+    assert f"{parameter_count(model.shape):,} parameters" in model.check.detail
+    assert not model.to_download
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("config.json", "no config.json"),
+        ("tokenizer.json", "no tokenizer.json"),
+        ("tokenizer_config.json", "no chat template"),
+        ("model.safetensors", "no model.safetensors"),
+    ],
+)
+def test_each_missing_file_is_named(model_folder: Path, name: str, said: str) -> None:
+    (model_folder / name).unlink()
+    check = find_model(str(model_folder)).check
+    assert check.verdict == "fail"
+    assert check.detail.partition("incomplete: ")[2].startswith(said)
+
+
+def test_template_in_a_file_of_its_own(model_folder: Path) -> None:
+    (model_folder / "tokenizer_config.json").write_text("{}")
+    assert find_model(str(model_folder)).check.verdict == "fail"
+    (model_folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert find_model(str(model_folder)).check.verdict == "ok"
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:20], lambda b: b"<html>an error page</html>"])
+def test_weights_cut_short(model_folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    weights = model_folder / "model.safetensors"
+    weights.write_bytes(damage(weights.read_bytes()))
+    check = find_model(str(model_folder)).check
+    assert (check.verdict, "cut short" in check.detail) == ("fail", True)
+
+
+def test_shards_of_the_index(model_folder: Path) -> None:
+    weight_map = {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}
+    (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    shutil.move(model_folder / "model.safetensors", model_folder / "model-1-of-2.safetensors")
+    assert find_model(str(model_folder)).check.detail.endswith("incomplete: no model-2-of-2.safetensors")
+
+
+def test_architecture_without_a_plan(model_folder: Path) -> None:
+    (model_folder / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    model = find_model(str(model_folder))
+    assert (model.check.verdict, model.shape) == ("ok", None)
+    assert "'mamba' has no memory plan" in model.check.detail
+
+
+# Base model: the hub
+
+
+def test_cached_model_needs_no_network(empty_cache: Path) -> None:
+    repo = empty_cache / "models--someone--some-model"
+    write_model(repo / "snapshots" / "abc")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    model = find_model(HUB_NAME)
+    assert (model.check.verdict, model.to_download) == ("ok", False)
+    assert "in the hub's cache" in model.check.detail
+    assert model.shape is not None
+
+
+def test_open_model_is_to_be_downloaded(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_hub(monkeypatch, lambda: None)
+    model = find_model("mirror/Meta-Llama-3-8B-Instruct")
+    assert (model.check.verdict, model.to_download, model.shape) == ("ok", True, LLAMA_8B)
+    assert not empty_cache.exists()
+
+
+def test_offline_asks_nobody(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    check = find_model(HUB_NAME).check
+    assert (check.verdict, "offline mode is set" in check.detail) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("GatedRepoError", "accept its licence at"),
+        ("RepositoryNotFoundError", "no such model"),
+        (None, "ConnectionError"),
+    ],
+)
+def test_hub_says_no(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, error: str | None, said: str) -> None:
+    from huggingface_hub import errors
+
+    def refuse() -> None:
+        response = SimpleNamespace(headers={}, request=None)
+        raise getattr(errors, error)("no", response=response) if error else ConnectionError("no route")
+
+    answer_hub(monkeypatch, refuse)
+    check = find_model(HUB_NAME).check
+    assert (check.verdict, said in check.detail) == ("fail", True), check.detail
+
+
+def test_hub_that_hangs(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_model, "HUB_SECONDS", 0.1)
+    answer_hub(monkeypatch, lambda: time.sleep(2))
+    start = time.monotonic()
+    check = find_model(HUB_NAME).check
+    assert time.monotonic() - start < 1
+    assert (check.verdict, "did not answer" in check.detail) == ("fail", True)
+
+
+# Device and precision
+
+
+def test_device() -> None:
+    assert hardware.check_device(T4, LLAMA_8B).detail.startswith(
+        "Tesla T4, compute capability 7.5, 14.0 of 15.0 GiB free"
+    )
+    assert hardware.check_device(CPU, None).verdict == "ok"
+    assert "8.0 billion parameters on a CPU" in hardware.check_device(CPU, LLAMA_8B).detail
+
+
+@pytest.mark.parametrize(
+    ("capability", "archs", "verdict"),
+    [
+        ((8, 6), ["sm_80"], "ok"),  # binaries run on later minors
+        ((7, 0), ["sm_75", "sm_80"], "fail"),
+        ((9, 0), ["sm_80"], "fail"),  # but not on later majors
+        ((12, 0), ["sm_80", "compute_90"], "ok"),  # where PTX does
+        ((9, 0), ["sm_90a"], "ok"),
+        ((10, 0), ["sm_100", "sm_120"], "ok"),
+    ],
+)
+def test_kernels_for_the_gpu(capability: tuple[int, int], archs: list[str], verdict: str) -> None:
+    device = Device("GPU", capability, archs, "13.0", "float16", GIB, GIB)
+    assert hardware.check_device(device, None).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "verdict", "said"),
+    [
+        (CPU, "auto", "ok", "float32, chosen because"),
+        (T4, "auto", "ok", "float16, chosen because the GPU has no bfloat16"),
+        (H100, "auto", "ok", "bfloat16, chosen because the GPU computes in it"),
+        (CPU, "bfloat16", "warn", "many times slower"),
+        (T4, "bfloat16", "warn", "only emulates it"),
+        (H100, "float32", "ok", "float32, set by dtype"),
+    ],
+)
+def test_precision(params: StudyParams, device: Device, dtype: str, verdict: str, said: str) -> None:
+    if dtype != "auto":
+        device = Device(**{**vars(device), "dtype": dtype})
+    check = hardware.check_precision(params.model_copy(update={"dtype": dtype}), device)
+    assert (check.verdict, said in check.detail) == (verdict, True), check.detail
+    assert "backend transformers" in check.detail
+
+
+# Memory, disk, data, judge
+
+
+def paper(params: StudyParams, **changes: Any) -> StudyParams:
+    values = {"max_new_tokens": 2400, "max_length": 2048, "train_batch_size": 1, "gradient_accumulation": 16}
+    return params.model_copy(update={**values, **changes})
+
+
+def test_memory_fits(params: StudyParams) -> None:
+    check = doctor.check_training(paper(params, quantization="nf4"), LLAMA_8B, H100)
+    assert check.verdict == "ok"
+    assert "weights 7.3 GiB" in check.detail
+    assert "set " not in check.detail
+
+
+def test_memory_remedies_work(params: StudyParams) -> None:
+    """What a failed check advises makes it pass."""
+    tight = paper(params, batch_size=64)
+    for check, device in ((doctor.check_training, T4), (doctor.check_generation, T4), (doctor.check_training, CPU)):
+        failed = check(tight, LLAMA_8B, device)
+        assert failed.verdict == "fail"
+        settings = dict(pair.split(": ") for pair in failed.detail.rpartition("; set ")[2].split(", "))
+        changes = {key: json.loads(v) if v != "nf4" else v for key, v in settings.items()}
+        assert changes["quantization"] == "nf4"
+        assert check(tight.model_copy(update=changes), LLAMA_8B, device).verdict == "ok"
+
+
+def test_largest_batch_is_advised(params: StudyParams) -> None:
+    study = paper(params, quantization="nf4", batch_size=64)
+    advised = int(doctor.check_generation(study, LLAMA_8B, T4).detail.rpartition("batch_size: ")[2])
+    verdicts = [
+        doctor.check_generation(study.model_copy(update={"batch_size": size}), LLAMA_8B, T4).verdict
+        for size in (advised, advised + 1)
+    ]
+    assert verdicts[0] == "ok"
+    assert verdicts[1] != "ok"
+
+
+def test_nothing_fits(params: StudyParams) -> None:
+    device = Device(**{**vars(T4), "free": GIB})
+    assert "use a smaller model or a larger device" in doctor.check_training(params, LLAMA_8B, device).detail
+
+
+def test_memory_without_sizes_is_a_warning(params: StudyParams) -> None:
+    assert (
+        doctor.check_training(params, None, T4).verdict == doctor.check_generation(params, None, T4).verdict == "warn"
+    )
+
+
+def test_disk(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, away = Model(Check("", "ok", ""), LLAMA_8B, False), Model(Check("", "ok", ""), LLAMA_8B, True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=12 * GIB))
+    assert doctor.check_disk(params, here).verdict == "ok"
+    check = doctor.check_disk(params, away)  # 15 GiB of weights to download
+    assert check.verdict == "fail"
+    assert "about 15.0 GiB of 12.0 GiB free" in check.detail
+
+
+def test_disk_estimate_grows_with_the_study(params: StudyParams) -> None:
+    more = params.model_copy(update={"iterations": 4, "lora_r": 64})
+    assert doctor.run_bytes(more, LLAMA_8B) > 2 * doctor.run_bytes(params, LLAMA_8B) - GIB // 5
+
+
+def test_data(params: StudyParams) -> None:
+    assert doctor.check_data(params).verdict == "ok"
+    check = doctor.check_data(params.model_copy(update={"unseen": ["th"]}))
+    assert (check.verdict, "lacks th" in check.detail) == ("fail", True)
+
+
+def test_judge_key(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_judge_key(params) == Check("judge key", "ok", "not needed for the rubric judge")
+    monkeypatch.setitem(doctor.JUDGE_KEYS, "rubric", "SOME_KEY")
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    assert doctor.check_judge_key(params).verdict == "fail"
+    monkeypatch.setenv("SOME_KEY", "secret")
+    check = doctor.check_judge_key(params)
+    assert check.verdict == "ok"
+    assert "secret" not in check.detail
+
+
+# The whole diagnosis
+
+
+def test_whole_diagnosis(params: StudyParams) -> None:
+    start = time.monotonic()
+    checks = diagnose(params)
+    assert time.monotonic() - start < 10
+    assert [check.name for check in checks] == [
+        "packages",
+        "base model",
+        "data",
+        "disk",
+        "judge key",
+        "device",
+        "precision",
+        "memory: training",
+        "memory: generation",
+    ]
+    assert exit_code(checks) == 0, render(checks)
+
+
+def fake_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'ImportError: libcudart.so.13' >&2; exit 1", "torch does not work: ImportError: libcudart.so.13"),
+        ("kill -SEGV $$", "torch does not work: exit status -11"),
+        ("exec sleep 5", "torch did not answer"),
+    ],
+)
+def test_sick_torch(
+    params: StudyParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    fake_python(tmp_path, monkeypatch, script)
+    monkeypatch.setattr(hardware, "PROBE_SECONDS", 1.0)
+    checks = diagnose(params)
+    assert said in checks[-1].detail
+    assert exit_code(checks) == 2
+
+
+def test_never_raises(params: StudyParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("broken metadata")
+
+    fake_python(tmp_path, monkeypatch, "exit 1")
+    for name in ("check_packages", "check_data", "check_disk", "check_judge_key"):
+        monkeypatch.setattr(doctor, name, broken)
+    monkeypatch.setattr(base_model, "folder_gaps", broken)
+    checks = diagnose(params)
+    assert [check.verdict for check in checks] == ["warn"] * 5 + ["fail"]
+    assert all("broken metadata" in check.detail for check in checks[:5])
+
+
+# What the user sees
+
+
+def test_render_is_aligned() -> None:
+    checks = [Check("a", "ok", "fine"), Check("longer", "warn", "word " * 60), Check("b", "fail", "")]
+    lines = render(checks).splitlines()
+    assert lines[0] == "ok    a       fine"
+    assert lines[1].startswith("warn  longer  word word")
+    assert lines[2].startswith(" " * 14 + "word")
+    assert max(map(len, lines)) <= 120
+    assert "fail  b" in lines
+    assert lines[-1] == "Verdict: this study would not run here (1 failed, 1 to mind)."
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [(["ok", "warn"], 0), (["ok", "fail"], 2), ([], 0)])
+def test_exit_code(verdicts: list[Any], code: int) -> None:
+    checks = [Check("x", verdict, "") for verdict in verdicts]
+    assert exit_code(checks) == code
+    assert ("can run here" in render(checks)) == (code == 0)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("fail", 2)])
+def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: Any, code: int) -> None:
+    monkeypatch.setattr(doctor, "diagnose", lambda params: [Check("seed", verdict, str(params.seed))])
+    assert cli.main(["doctor", str(ROOT / "params" / "smoke.yaml"), "--set", "seed=3"]) == code
+    assert capsys.readouterr().out == render([Check("seed", verdict, "3")]) + "\n"
+
+
+def test_command_refuses_bad_params(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", str(ROOT / "params" / "smoke.yaml"), "--set", "sede=3"]) == 2
+    assert "sede" in capsys.readouterr().err
+
+
+def test_other_commands_do_not_load_the_doctor() -> None:
+    code = "import sys, ldr_utils.cli; sys.exit('ldr_utils.doctor' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,458 @@
+"""The memory plan: against published figures of real models, and against real tensors of tiny ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldr_utils.errors import InputError
+from ldr_utils.memory import (
+    KNOWN,
+    Plan,
+    Shape,
+    adapter_count,
+    full_logits_bytes,
+    generation_plan,
+    kv_bytes_per_token,
+    nf4_bytes,
+    parameter_count,
+    saved_bytes,
+    training_plan,
+    weight_bytes,
+)
+from ldr_utils.params import DecodingParams, TrainingParams
+
+# What the models' public config.json files say, as far as it matters, and their parameters.
+PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
+    "meta-llama-3-8b-instruct": (
+        8_030_261_248,
+        {
+            "model_type": "llama",
+            "attention_bias": False,
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 8,
+            "tie_word_embeddings": False,
+            "vocab_size": 128256,
+        },
+    ),
+    "llama-2-7b-chat-hf": (
+        6_738_415_616,
+        {
+            "model_type": "llama",
+            "hidden_size": 4096,
+            "intermediate_size": 11008,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 32,
+            "rope_scaling": None,
+            "tie_word_embeddings": False,
+            "vocab_size": 32000,
+        },
+    ),
+    "qwen2-7b-instruct": (
+        7_615_616_512,
+        {
+            "model_type": "qwen2",
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_attention_heads": 28,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 4,
+            "tie_word_embeddings": False,
+            "vocab_size": 152064,
+        },
+    ),
+    "smollm2-135m-instruct": (
+        134_515_008,
+        {
+            "model_type": "llama",
+            "attention_bias": False,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "mlp_bias": False,
+            "num_attention_heads": 9,
+            "num_hidden_layers": 30,
+            "num_key_value_heads": 3,
+            "tie_word_embeddings": True,
+            "vocab_size": 49152,
+        },
+    ),
+    "llama-3.2-1b-instruct": (
+        1_235_814_400,
+        {
+            "model_type": "llama",
+            "attention_bias": False,
+            "head_dim": 64,
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "mlp_bias": False,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 16,
+            "num_key_value_heads": 8,
+            "tie_word_embeddings": True,
+            "vocab_size": 128256,
+        },
+    ),
+}
+COUNTS = {name: count for name, (count, _) in PUBLISHED.items()} | {
+    "llama-3.2-3b-instruct": 3_212_749_824,
+    "qwen2.5-1.5b-instruct": 1_543_714_304,
+    "qwen2.5-3b-instruct": 3_085_938_688,
+}
+LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
+TINY = {
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {}),
+    "llama, tied": ("Llama", {"tie_word_embeddings": True}),
+    "llama, all heads": ("Llama", {"num_key_value_heads": 4}),
+    "llama, wide heads": ("Llama", {"head_dim": 24}),
+    "llama, biases": ("Llama", {"attention_bias": True, "mlp_bias": True}),
+    "qwen2": ("Qwen2", {"tie_word_embeddings": True}),
+    "mistral": ("Mistral", {"head_dim": 32}),
+}
+
+
+def build(variant: str, **changes: Any) -> tuple[Any, Shape]:
+    """A tiny model of random weights, and the shape read from the config.json that it would save."""
+    import transformers
+
+    family, own = VARIANTS[variant]
+    config = getattr(transformers, f"{family}Config")(**{**TINY, **own, **changes})
+    model = getattr(transformers, f"{family}ForCausalLM")(config)
+    return model, Shape.from_config(json.loads(config.to_json_string()))
+
+
+def with_adapter(model: Any, r: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(model, LoraConfig(r=r, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+
+# Published figures
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_parameters_of_known_models(name: str) -> None:
+    assert parameter_count(KNOWN[name]) == COUNTS[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_known_shapes_are_the_published_ones(name: str) -> None:
+    count, config = PUBLISHED[name]
+    shape = Shape.from_config(config)
+    assert shape == KNOWN[name]
+    assert parameter_count(shape) == count
+
+
+def test_kv_cache_per_token() -> None:
+    assert kv_bytes_per_token(LLAMA_8B, "bfloat16") == 2 * 32 * 8 * 128 * 2 == 131_072
+    assert kv_bytes_per_token(KNOWN["llama-2-7b-chat-hf"], "float16") == 524_288
+    assert kv_bytes_per_token(KNOWN["qwen2-7b-instruct"], "float32") == 114_688
+
+
+def test_adapters_of_known_models() -> None:
+    """As peft prints them for r = 16 on all linear layers."""
+    assert adapter_count(LLAMA_8B, 16) == 41_943_040
+    assert adapter_count(KNOWN["llama-2-7b-chat-hf"], 16) == 39_976_960
+
+
+def test_nf4_costs_the_bits_of_the_qlora_paper() -> None:
+    """4 + 8/64 + 32/(64 * 256) bits a weight (Dettmers et al. 2023, Section 3)."""
+    assert 8 * nf4_bytes(4096 * 4096) / 4096**2 == pytest.approx(4 + 8 / 64 + 32 / (64 * 256), abs=1e-3)
+
+
+def test_weights_of_llama_3_8b() -> None:
+    """6.98 of its 8.03 billion parameters are quantised; embeddings, head and norms are not."""
+    rest = 2 * 128256 * 4096 + (2 * 32 + 1) * 4096
+    quantised = (8_030_261_248 - rest) * 4.127 / 8
+    assert weight_bytes(LLAMA_8B, "bfloat16", "none") == 2 * 8_030_261_248
+    assert weight_bytes(LLAMA_8B, "bfloat16", "nf4") == pytest.approx(quantised + 2 * rest, rel=1e-3)
+    assert weight_bytes(LLAMA_8B, "bfloat16", "nf4", training=True) == pytest.approx(quantised + 4 * rest, rel=1e-3)
+
+
+@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size"])
+def test_incomplete_config(key: str) -> None:
+    config = {k: v for k, v in PUBLISHED["qwen2-7b-instruct"][1].items() if k != key}
+    with pytest.raises(InputError, match=f"^config.json: {key} is missing"):
+        Shape.from_config(config)
+
+
+@pytest.mark.parametrize("family", ["gemma2", None])
+def test_unknown_architecture(family: str | None) -> None:
+    with pytest.raises(InputError, match="has no memory plan; known: llama, mistral, qwen2"):
+        Shape.from_config({**PUBLISHED["qwen2-7b-instruct"][1], "model_type": family})
+
+
+# Real tensors
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_counts_of_real_models(variant: str) -> None:
+    model, shape = build(variant)
+    assert parameter_count(shape) == model.num_parameters()
+    assert weight_bytes(shape, "float32", "none") == sum(p.nbytes for p in model.parameters())
+    adapted = with_adapter(model, 5)
+    assert adapter_count(shape, 5) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("variant", ["llama", "llama, wide heads", "qwen2"])
+def test_kv_cache_of_a_real_model(variant: str) -> None:
+    import torch
+
+    model, shape = build(variant)
+    with torch.inference_mode():
+        cache = model(torch.ones((3, 7), dtype=torch.long), use_cache=True).past_key_values
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert held == 3 * 7 * kv_bytes_per_token(shape, "float32")
+
+
+def nf4_held(model: Any) -> int:
+    """Bytes of a model's parameters and of the quantisation state that hangs on them."""
+    held = 0
+    for parameter in model.parameters():
+        held += parameter.nbytes
+        if (state := getattr(parameter, "quant_state", None)) is not None:
+            tensors = (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
+            held += sum(tensor.nbytes for tensor in tensors)
+    return held
+
+
+def as_nf4(model: Any, folder: Path) -> Any:
+    """The model saved and loaded with bitsandbytes, as ``load_policy`` does."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    model.save_pretrained(folder)
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=nf4)
+
+
+def for_training(model: Any) -> Any:
+    """As ``start_policy`` does."""
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
+@pytest.mark.parametrize("variant", ["llama", "llama, tied", "llama, biases", "qwen2"])
+def test_nf4_of_a_real_model(variant: str, tmp_path: Path) -> None:
+    """Which tensors are quantised, what their state takes, and what training casts to float32."""
+    saved, shape = build(variant)
+    model = as_nf4(saved, tmp_path)
+    assert weight_bytes(shape, "bfloat16", "nf4") == nf4_held(model)
+    assert weight_bytes(shape, "bfloat16", "nf4", training=True) == nf4_held(for_training(model))
+
+
+def batch(sequences: int, length: int) -> tuple[Any, Any]:
+    """Random tokens and a mask with some padding (without any, attention takes another path)."""
+    import torch
+
+    ids = torch.randint(0, 90, (sequences, length))
+    mask = torch.ones_like(ids)
+    mask[0, : length // 4] = 0
+    return ids, mask
+
+
+def kept_by_a_layer(model: Any, sequences: int, length: int, autocast: bool) -> int:
+    """Bytes of activations that autograd keeps for one decoder layer more."""
+    import torch
+
+    ids, mask = batch(sequences, length)
+    stack = model.get_base_model().model
+    every = stack.layers
+
+    def kept(layers: int) -> int:
+        storages: dict[int, int] = {}
+
+        def keep(tensor: Any) -> Any:
+            if tensor.dim() > 2 or tensor.shape[0] == sequences * length:  # not a parameter, nor the cast of one
+                storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+                alive.append(tensor)
+            return tensor
+
+        alive: list[Any] = []
+        stack.layers = every[:layers]
+        with (
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast),
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            stack(ids, attention_mask=mask, use_cache=False)
+        return sum(storages.values())
+
+    return kept(2) - kept(1)
+
+
+@pytest.mark.parametrize(
+    ("variant", "precision"),
+    [("llama", "float32"), ("llama", "bfloat16"), ("llama", "nf4"), ("llama, wide heads", "float32"), ("qwen2", "nf4")],
+)
+def test_activations_of_a_real_layer(variant: str, precision: str, tmp_path: Path) -> None:
+    import torch
+
+    model, shape = build(variant, hidden_size=128, intermediate_size=384)
+    if precision == "nf4":
+        model = for_training(as_nf4(model, tmp_path))
+    elif precision == "bfloat16":
+        model = model.to(torch.bfloat16)
+    compute, stream = {"float32": (4, 4), "bfloat16": (2, 2), "nf4": (2, 4)}[precision]
+    measured = kept_by_a_layer(with_adapter(model, 4).train(), 2, 160, autocast=compute == 2)
+    assert saved_bytes(shape, 2, 160, compute, stream) == pytest.approx(measured, rel=0.03)
+
+
+def peak(step: Callable[[], None]) -> int:
+    """Most bytes that ``step`` has allocated at once."""
+    from torch.profiler import ProfilerActivity, profile
+
+    step()  # what the first call allocates for good is not the step's
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step()
+    kineto: Any = record.profiler
+    events = [event for event in kineto.kineto_results.events() if event.name() == "[memory]"]
+    sizes: list[int] = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(sizes))
+
+
+@pytest.mark.parametrize(
+    ("vocab", "checkpointing"),
+    [(96, False), (96, True), (4096, False), (4096, True)],  # where layers make the peak, and where the head does
+)
+def test_peak_of_a_real_training_step(vocab: int, checkpointing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policy forward, reference forward, DPO loss, backward, through TRL's fused head."""
+    import torch
+    import trl.trainer.utils
+
+    # A vocabulary below the tile's width leaves the rest of the buffer untouched, which the profiler cannot know.
+    monkeypatch.setattr(trl.trainer.utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", vocab)
+    base, shape = build(
+        "llama",
+        vocab_size=vocab,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=6,
+        max_position_embeddings=256,
+    )
+    trl.trainer.utils.add_fused_lm_head(base, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+    model = with_adapter(base, 8).train()
+    model.add_adapter("ref", model.peft_config["default"])
+    if checkpointing:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    ids, mask = batch(4, 200)
+
+    def log_probs(adapter: str) -> Any:
+        model.set_adapter(adapter)
+        return model(input_ids=ids, attention_mask=mask, labels=ids, fused_lm_head=True).log_probs.sum(1)
+
+    def step() -> None:
+        policy = log_probs("default")
+        with torch.no_grad():
+            reference = log_probs("ref")
+        model.set_adapter("default")
+        chosen, rejected = (policy - reference).chunk(2)
+        loss: Any = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
+        loss.backward()
+        model.zero_grad()
+
+    params = TrainingParams(train_batch_size=2, max_length=200, lora_r=8, gradient_checkpointing=checkpointing)
+    plan = training_plan(shape, params, "float32", on_gpu=False)
+    assert plan.activations + plan.logits + plan.gradients == pytest.approx(peak(step), rel=0.12)
+
+
+@pytest.mark.parametrize(("variant", "vocab"), [("llama", 96), ("llama, all heads", 96), ("llama", 50_000)])
+def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    base, shape = build(variant, vocab_size=vocab, hidden_size=128, intermediate_size=384, max_position_embeddings=256)
+    model = with_adapter(base, 8).eval()
+    monkeypatch.setattr("ldr_utils.memory.TEMPLATE_TOKENS", 80)
+    ids, mask = batch(8, 100)
+    model.generation_config.eos_token_id = None  # no answer ends early
+
+    def step() -> None:
+        with torch.inference_mode():
+            model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=False,
+                max_new_tokens=20,
+                repetition_penalty=1.1,
+                pad_token_id=0,
+            )
+
+    plan = generation_plan(shape, DecodingParams(batch_size=8, max_new_tokens=20), "float32", lora_r=8)
+    assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.15)
+
+
+# Plans
+
+
+def test_parts_and_total() -> None:
+    plan = Plan(weights=100, adapter=10, activations=7, logits=3)
+    assert plan.parts == {"weights": 100, "adapter": 10, "activations": 7, "logits": 3}
+    assert plan.total == 120
+
+
+def test_training_plan_of_llama_3_8b() -> None:
+    """The paper's main model by QLoRA, one pair of 2,048 tokens at a time, on a GPU that computes in bfloat16."""
+    params = TrainingParams(
+        quantization="nf4", lora_r=16, train_batch_size=1, max_length=2048, gradient_checkpointing=True
+    )
+    plan = training_plan(LLAMA_8B, params, "bfloat16", on_gpu=True)
+    assert plan.adapter == plan.reference == plan.gradients == 4 * 41_943_040
+    assert plan.optimizer == 8 * 41_943_040
+    assert plan.kv_cache == 0
+    tokens = 2 * 2048
+    assert plan.logits == 4096 * 32768 * 2 + 32768 * 4096 * 2 + tokens * 4096 * 4
+    assert plan.activations > 32 * tokens * 4096 * 4  # the inputs of all layers
+    assert 10 * 2**30 < plan.total < 16 * 2**30
+
+
+def test_the_fused_head_does_not_grow_with_the_vocabulary() -> None:
+    params = TrainingParams(train_batch_size=4, max_length=1024)
+    small, large = (
+        training_plan(Shape(vocab, 512, 2, 8, 8, 64, 2048), params, "bfloat16", on_gpu=True).logits
+        for vocab in (32768, 8 * 32768)
+    )
+    assert small == large
+    assert full_logits_bytes(LLAMA_8B, 8, 1024) == 2 * 8 * 1024 * 128256 * 4
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_what_makes_training_smaller(on_gpu: bool) -> None:
+    params = TrainingParams(train_batch_size=8, max_length=1024)
+
+    def total(**changes: Any) -> int:
+        return training_plan(LLAMA_8B, params.model_copy(update=changes), "bfloat16", on_gpu).total
+
+    for changes in ({"train_batch_size": 4}, {"max_length": 512}, {"gradient_checkpointing": True}, {"lora_r": 8}):
+        assert total(**changes) < total(), changes
+    assert total(quantization="nf4", train_batch_size=1) < total(train_batch_size=1)
+
+
+def test_generation_plan_of_llama_3_8b() -> None:
+    plan = generation_plan(LLAMA_8B, DecodingParams(batch_size=16, max_new_tokens=1000), "bfloat16", lora_r=16)
+    assert plan.weights == 2 * 8_030_261_248
+    assert plan.kv_cache == 16 * (1000 + 128 + 1000) * 131_072
+    assert plan.logits == 16 * 128256 * (2 + 4 * 4)
+    assert (plan.gradients, plan.optimizer, plan.reference) == (0, 0, 0)
