@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,12 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
     started = time.monotonic()
     print(f"{stage} started", file=sys.stderr, flush=True)
     try:
-        done = papermill.execute_notebook(
-            NOTEBOOKS / f"{name}.ipynb",
-            output,
-            values,
-            progress_bar=False,
-            cwd=str(NOTEBOOKS),
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port while a stage runs
-        )
+        with tempfile.TemporaryDirectory(prefix="ldr-") as sockets:
+            # sockets of our own: no open port, and no stage that runs beside this one can be taken for it
+            kernel = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+            done = papermill.execute_notebook(
+                NOTEBOOKS / f"{name}.ipynb", output, values, progress_bar=False, cwd=str(NOTEBOOKS), config=kernel
+            )
     except PapermillExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"
         print(f"{stage} failed in cell {error.exec_count} of {output}: {cause}", file=sys.stderr, flush=True)
