@@ -6,11 +6,16 @@ change to either re-runs the stages it affects and no others.
 """
 
 import json
+import logging
 import sys
+
+from snakemake.logging import logger
 
 from ldr_utils.params import StudyParams
 from ldr_utils.provenance import code_hash
 from ldr_utils.paths import model_name
+
+logger.setLevel(logging.WARNING)  # the stages speak for themselves
 
 STUDY = StudyParams(**config["params"])
 RUN_DIR = config["run_dir"]
@@ -59,6 +64,21 @@ def notebook(name, **fixed):
     return values
 
 
+def manifests(task, models):
+    return [f"{model}/{task}/manifest.json" for model in models]
+
+
+# What ``ldr run --until STAGE`` asks for; without it, the report.
+TARGETS = {
+    "data": ["data/manifest.json"],
+    "generation": manifests("responses", MODELS[:-1]),
+    "translation": manifests("translations", MODELS[:-1]),
+    "pairs": manifests("pairs", MODELS[:-1]),
+    "training": manifests("adapter", MODELS[1:] + BASELINES),
+    "x_alpacaeval": manifests("x_alpacaeval", MODELS + BASELINES),
+    "mgsm": manifests("mgsm", MODELS + BASELINES),
+    "report": ["report/index.html", "results.csv"],
+}
 EXECUTE = f"{sys.executable} -m ldr_utils.execute {{params.name}} {{log}} {{params.values:q}}"
 
 
@@ -68,8 +88,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        "report/index.html",
-        "results.csv",
+        TARGETS[config["until"]],
 
 
 rule data:
@@ -194,8 +213,9 @@ rule mgsm:
 
 rule report:
     input:
-        expand("{model}/{task}/manifest.json", model=MODELS + BASELINES, task=["x_alpacaeval", "mgsm"]),
-        expand("{model}/pairs/manifest.json", model=MODELS[:-1]),
+        TARGETS["x_alpacaeval"],
+        TARGETS["mgsm"],
+        TARGETS["pairs"],
     output:
         "report/summary/manifest.json",
         "results.csv",

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<study>)")
     run.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)")
-    run.add_argument("--until", choices=STAGES, metavar="STAGE", help=f"stop after a stage: {', '.join(STAGES)}")
+    run.add_argument("--until", choices=STAGES, default="report", metavar="STAGE", help="one of %(choices)s")
     doctor = commands.add_parser("doctor", help="say whether a study would run on this machine")
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")

@@ -44,9 +44,12 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="ldr-") as sockets:
             # sockets of our own: no open port, and no stage that runs beside this one can be taken for it
-            kernel = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+            config = Config(
+                KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"},
+                NotebookClient={"extra_arguments": ["--Application.log_level=CRITICAL"]},  # no word on being shut down
+            )
             done = papermill.execute_notebook(
-                NOTEBOOKS / f"{name}.ipynb", output, values, progress_bar=False, cwd=str(NOTEBOOKS), config=kernel
+                NOTEBOOKS / f"{name}.ipynb", output, values, progress_bar=False, cwd=str(NOTEBOOKS), config=config
             )
     except PapermillExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"

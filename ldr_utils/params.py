@@ -120,9 +120,13 @@ class TrainingParams(ModelParams):
 
     @model_validator(mode="after")
     def _sft_needs_nll(self) -> Self:
-        if self.arm == "sft" and self.alpha == 0:
-            raise ValueError("alpha: the sft arm trains on the NLL term alone; set alpha above 0")
+        if self.arm == "sft":
+            self._check_nll()
         return self
+
+    def _check_nll(self) -> None:
+        if self.alpha == 0:
+            raise ValueError("alpha: the sft arm trains on the NLL term alone; set alpha above 0")
 
 
 class AlpacaParams(DecodingParams):
@@ -186,6 +190,8 @@ class StudyParams(DataParams, GenerationParams, TrainingParams, AlpacaParams, Re
             raise ValueError("arms: the main arm lidr is missing; add it")
         if len(set(self.arms)) != len(self.arms):
             raise ValueError("arms: an arm is listed twice; list each once")
+        if "sft" in self.arms:
+            self._check_nll()
         return self
 
     @field_validator("base_model")

@@ -6,7 +6,6 @@ import html
 import sys
 from pathlib import Path
 
-from ldr_utils.progress import track
 from ldr_utils.records import write_text
 
 PAGE = """<!doctype html>
@@ -44,7 +43,7 @@ def build_site(run_dir: Path) -> Path:
     report = run_dir / "report"
     sections: dict[str, list[str]] = {}
     last = ""
-    for notebook in track(notebooks, "rendering", total=len(notebooks)):
+    for notebook in notebooks:
         place = notebook.relative_to(run_dir / "notebooks")
         page = Path("notebooks") / place.with_suffix(".html")
         render(notebook, report / page)
@@ -64,3 +63,4 @@ def build_site(run_dir: Path) -> Path:
 
 if __name__ == "__main__":
     build_site(Path(sys.argv[1]))
+    print("[site] done: every executed notebook as a page", file=sys.stderr)

@@ -16,7 +16,7 @@ from ldr_utils.paths import ROOT, Run, from_root
 from ldr_utils.records import write_text
 
 
-def run_study(params: StudyParams, out: Path | None, cores: int, until: str | None) -> int:
+def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "report") -> int:
     """Run a study in its run folder, or continue it; a complete one is left alone.
 
     Parameters
@@ -27,8 +27,8 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str | No
         Run folder; ``runs/<study>`` when None.
     cores : int
         Processor cores for stages that can run side by side.
-    until : str or None
-        Name of the Snakefile rule to stop after.
+    until : str
+        The stage to stop after, in every iteration: a key of the Snakefile's targets.
 
     Returns
     -------
@@ -41,26 +41,15 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str | No
     values = params.model_dump(exclude=PER_RUN)
     write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     config = run.root / "snakemake.json"
-    write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root)}))
+    write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root), "until": until}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(run.root)]
-    command += [
-        "--configfile",
-        str(config),
-        "--cores",
-        str(cores),
-        "--rerun-incomplete",
-        "--quiet",
-        "host",
-        "progress",
-        "reason",
-        "rules",
-    ]
-    command += ["--until", until] if until else []
+    command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete"]
+    command += ["--quiet", "host", "progress", "reason", "rules"]
     status = subprocess.run(command, check=False).returncode
     if status != 0:
         print(f"ldr: a stage failed (see above); the same command continues from there: {run.root}", file=sys.stderr)
         return 1
-    if not until:
+    if until == "report":
         print(f"Report: {run.report / 'index.html'}\nNumbers: {run.results}")
     return 0
 

@@ -19,12 +19,17 @@ def reference_answers(task: Task, rng: random.Random) -> dict[str, str]:
     if flaw == "short":
         return {lang: _first_half(task.answer[lang]) for lang in LANGUAGES}
     if flaw == "wrong":
-        other = KINDS[task.kind](rng, task.level)
-        piece = rng.randrange(min(len(task.facts["en"]), len(other.facts["en"])))
-        return {
-            lang: task.answer[lang].replace(task.facts[lang][piece], other.facts[lang][piece]) for lang in LANGUAGES
-        }
+        return _with_a_wrong_piece(task, rng)
     return dict(task.answer)
+
+
+def _with_a_wrong_piece(task: Task, rng: random.Random) -> dict[str, str]:
+    other = KINDS[task.kind](rng, task.level)
+    piece = rng.randrange(min(len(task.facts["en"]), len(other.facts["en"])))
+    changed = {lang: task.answer[lang].replace(task.facts[lang][piece], other.facts[lang][piece]) for lang in LANGUAGES}
+    if any(changed[lang] == task.answer[lang] for lang in LANGUAGES):  # "He lives in Rome" for "She": one in Spanish
+        return _with_a_wrong_piece(task, rng)
+    return changed
 
 
 def _first_half(text: str) -> str:
