@@ -80,8 +80,8 @@ def head_to_head(results: pd.DataFrame, title: str) -> Figure:
             axes.bar_label(bars, labels, label_type="center", fontsize=9, color=ink)
             left += share
         axes.set(title=pair.replace("-vs-", " against "), xlim=(0, 1), xticks=[])
-        axes.invert_yaxis()
         axes.grid(visible=False)
+    panels[0][0].invert_yaxis()  # shared: once turns all panels
     panels[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle(title, fontweight="bold", fontsize=12)
     figure.tight_layout()
@@ -89,16 +89,17 @@ def head_to_head(results: pd.DataFrame, title: str) -> Figure:
 
 
 def training_curves(steps: pd.DataFrame, title: str) -> Figure:
-    """NLL and DPO terms, reward margin and reward accuracy over the steps."""
+    """NLL and DPO terms, reward margin and reward accuracy over the steps; NLL alone where there is no DPO term."""
     panels = {
         "dpo": "DPO term (nats)",
         "nll": "NLL term (nats a token)",
         "margin": "reward margin",
         "accuracy": "reward accuracy",
     }
-    figure, grid = plt.subplots(1, 4, figsize=(14, 3))
+    panels = {name: label for name, label in panels.items() if steps[name].any()}
+    figure, grid = plt.subplots(1, len(panels), figsize=(3.5 * len(panels), 3), squeeze=False)
     window = max(1, len(steps) // 10)
-    for axes, (name, label) in zip(grid, panels.items(), strict=True):
+    for axes, (name, label) in zip(grid[0], panels.items(), strict=True):
         axes.plot(steps["step"], steps[name], color="#BBBBBB", linewidth=1)
         axes.plot(steps["step"], steps[name].rolling(window, min_periods=1).mean(), linewidth=2)
         axes.set(title=label, xlabel="step")
@@ -160,12 +161,13 @@ def attrition(counts: Mapping[str, int], title: str) -> Figure:
     return figure
 
 
-def lengths(table: pd.DataFrame, column: str, by: str, title: str, xlabel: str) -> Figure:
-    """Distribution of ``column`` by language, one box for each value of ``by``."""
-    figure, axes = plt.subplots(figsize=(7, 0.6 * table["lang"].nunique() + 1.4))
-    sns.boxplot(table, x=column, y="lang", hue=by, ax=axes, fliersize=2, linewidth=1)
+def lengths(table: pd.DataFrame, column: str, by: str | None, title: str, xlabel: str, rows: str = "lang") -> Figure:
+    """Distribution of ``column``: one row for each value of ``rows``, in it one box for each value of ``by``."""
+    figure, axes = plt.subplots(figsize=(7, 0.6 * table[rows].nunique() + 1.4))
+    sns.boxplot(table, x=column, y=rows, hue=by, ax=axes, fliersize=2, linewidth=1)
     axes.set(title=title, xlabel=xlabel, ylabel="")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    if by:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
     return figure
 
 
@@ -174,5 +176,5 @@ def bars(table: pd.DataFrame, column: str, by: str, title: str, ylabel: str) -> 
     figure, axes = plt.subplots(figsize=(7, 3.6))
     sns.barplot(table, x="lang", y=column, hue=by, ax=axes, errorbar=None)
     axes.set(title=title, ylabel=ylabel, xlabel="")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=by)
     return figure

@@ -93,6 +93,11 @@ def pairs(kept: Sequence[Record], seed: int, n: int) -> None:
     text_table([{name: pair[name] for name in ("lang", "prompt", "chosen", "rejected")} for pair in rows])
 
 
+def rounded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """For display: numbers rounded, missing ones left blank."""
+    return table.round(digits).astype(object).where(table.notna(), "")
+
+
 def metric_table(results: pd.DataFrame) -> pd.DataFrame:
     """Rows of results.csv as metrics by language, averages by split last."""
     languages = results[results["lang"] != "avg"]

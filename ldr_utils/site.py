@@ -23,12 +23,37 @@ figure {{ margin: 1.5rem 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 """
 
 
+LAYOUT = {"text-align", "vertical-align", "white-space", "max-width"}
+POLICY = """<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">"""
+
+
 def render(notebook: Path, target: Path) -> None:
-    """Convert an executed notebook to a stand-alone page; HTML in its outputs is sanitised."""
+    """Convert an executed notebook to a page of its own.
+
+    Model output is untrusted: whatever HTML reaches the page is reduced to text, tables and layout, and the browser is
+    told to run no script and to load nothing from elsewhere (formulas stay in TeX).
+    """
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter(template_name="lab", sanitize_html=True, embed_images=True).from_filename(str(notebook))
-    write_text(target, body)
+    exporter = HTMLExporter(template_name="lab", sanitize_html=True, embed_images=True)
+    exporter.register_filter("clean_html", clean_html)
+    body, _ = exporter.from_filename(str(notebook))
+    write_text(target, body.replace("<head>", f"<head>{POLICY}", 1))
+
+
+def clean_html(markup: str) -> str:
+    """``markup`` without scripts, styles, images, forms, event handlers and links that are not plain web links."""
+    import nh3
+
+    layout = {"class", "id", "style", "colspan", "rowspan"}
+    return nh3.clean(
+        markup,
+        tags=nh3.ALLOWED_TAGS - {"img", "map", "area"},
+        attributes={**nh3.ALLOWED_ATTRIBUTES, **dict.fromkeys(("div", "pre", "span", "table", "td", "th"), layout)},
+        filter_style_properties=LAYOUT,
+        url_schemes={"https", "mailto"},
+    )
 
 
 def build_site(run_dir: Path) -> Path:

@@ -15,6 +15,7 @@ import pytest
 from ldr_utils.paths import ROOT
 from ldr_utils.records import read_jsonl
 from ldr_utils.results import COLUMNS
+from ldr_utils.site import clean_html
 
 MODELS = ("M0", "M1", "M2")
 
@@ -139,3 +140,15 @@ def test_a_failed_stage_names_notebook_cell_and_cause(tmp_path: Path) -> None:
     assert "02_generation" in done.stderr
     assert "failed in cell" in done.stderr
     assert "es.jsonl: line 1 is not JSON" in done.stderr
+
+
+def test_pages_run_no_script_and_reduce_markup_of_the_model(study: Path) -> None:
+    for page in (study / "report" / "notebooks").rglob("*.html"):
+        assert "default-src 'none'" in page.read_text(encoding="utf-8")[:600]
+    hostile = (
+        '<table><tr><td style="position:fixed;text-align:left" onclick="f()">a<script>f()</script></td></tr></table>'
+    )
+    cleaned = clean_html(hostile + '<img src="https://x.test/y"><a href="javascript:f()">b</a>')
+    assert "<td" in cleaned
+    assert "text-align" in cleaned
+    assert not [bad for bad in ("script", "onclick", "position", "img", "f()") if bad in cleaned]
