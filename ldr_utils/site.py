@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ldr_utils.records import write_text
@@ -14,13 +15,19 @@ PAGE = """<!doctype html>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 h2 {{ margin-top: 2rem; border-bottom: 1px solid #ddd }} li {{ margin: .2rem 0 }}
-figure {{ margin: 1.5rem 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1.5rem }}
+ul {{ columns: 3 }} figure {{ align-self: center }}
+figure {{ margin: 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 </style></head><body>
 <h1>{title}</h1>
 <p>Start with <a href="{report}">the report</a>. Every number stands in <a href="../results.csv">results.csv</a>.</p>
-{body}
+<div class="figures">{results}</div>
+{notebooks}
+<h2>All other figures</h2>
+<div class="figures">{others}</div>
 </body></html>
 """
+RESULTS = ("mgsm_accuracy.png", "x_alpacaeval_win_rate.png")
 
 
 LAYOUT = {"text-align", "vertical-align", "white-space", "max-width"}
@@ -76,14 +83,23 @@ def build_site(run_dir: Path) -> Path:
         sections.setdefault(place.parent.as_posix(), []).append(link)
         if notebook.stem == "08_report":
             last = page.as_posix()
-    body = "".join(f"<h2>{html.escape(name)}</h2><ul>{''.join(links)}</ul>" for name, links in sections.items())
-    body += "".join(
-        f'<figure><img src="figures/{html.escape(figure.name)}" alt="{html.escape(figure.stem)}"></figure>'
-        for figure in sorted((report / "figures").glob("*.png"))
+    others = sorted(path.name for path in (report / "figures").glob("*.png") if path.name not in RESULTS)
+    page = PAGE.format(
+        title=f"Study {html.escape(run_dir.resolve().name)}",
+        report=html.escape(last),
+        results=_figures(RESULTS),
+        notebooks="".join(f"<h2>{html.escape(name)}</h2><ul>{''.join(links)}</ul>" for name, links in sections.items()),
+        others=_figures(others),
     )
-    title = f"Study {html.escape(run_dir.resolve().name)}"
-    write_text(report / "index.html", PAGE.format(title=title, report=html.escape(last), body=body))
+    write_text(report / "index.html", page)
     return report / "index.html"
+
+
+def _figures(names: Iterable[str]) -> str:
+    return "".join(
+        f'<figure><img src="figures/{html.escape(name)}" alt="{html.escape(Path(name).stem)}"></figure>'
+        for name in names
+    )
 
 
 if __name__ == "__main__":
