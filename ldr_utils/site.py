@@ -84,22 +84,20 @@ def build_site(run_dir: Path) -> Path:
         if notebook.stem == "08_report":
             last = page.as_posix()
     others = sorted(path.name for path in (report / "figures").glob("*.png") if path.name not in RESULTS)
-    page = PAGE.format(
+    index = PAGE.format(
         title=f"Study {html.escape(run_dir.resolve().name)}",
         report=html.escape(last),
         results=_figures(RESULTS),
         notebooks="".join(f"<h2>{html.escape(name)}</h2><ul>{''.join(links)}</ul>" for name, links in sections.items()),
         others=_figures(others),
     )
-    write_text(report / "index.html", page)
+    write_text(report / "index.html", index)
     return report / "index.html"
 
 
 def _figures(names: Iterable[str]) -> str:
-    return "".join(
-        f'<figure><img src="figures/{html.escape(name)}" alt="{html.escape(Path(name).stem)}"></figure>'
-        for name in names
-    )
+    safe = [html.escape(name) for name in names]
+    return "".join(f'<figure><img src="figures/{name}" alt="{name}"></figure>' for name in safe)
 
 
 if __name__ == "__main__":
