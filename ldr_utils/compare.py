@@ -73,13 +73,13 @@ def compare(folders: Sequence[Path], out: Path | None) -> str:
         The gains as markdown.
     """
     runs, params = read_runs(folders)
-    summary = report.summary_markdown(report.gains(runs, params[0]))
+    gains = report.gains(runs, params[0])
     if out is not None:
-        _publish(runs, params, summary, out)
-    return summary
+        _publish(runs, params, gains, out)
+    return report.summary_markdown(gains)
 
 
-def _publish(runs: Sequence[Run], params: Sequence[ReportParams], summary: str, out: Path) -> None:
+def _publish(runs: Sequence[Run], params: Sequence[ReportParams], gains: pd.DataFrame, out: Path) -> None:
     first = runs[0]
     results = pd.concat([read_rows(run.results) for run in runs], ignore_index=True)
     write_text(out / "results.csv", results.to_csv(index=False, float_format="%.6f"))
@@ -94,10 +94,10 @@ def _publish(runs: Sequence[Run], params: Sequence[ReportParams], summary: str, 
         # papermill notes where files lay; a reader elsewhere has no use for it
         text = notebook.read_text(encoding="utf-8").replace(f"{ROOT}/", "")
         write_text(out / "notebooks" / notebook.relative_to(first.root / "notebooks"), text)
-    write_text(out / "README.md", _readme(results, params, summary, out))
+    write_text(out / "README.md", _readme(results, params, gains, out))
 
 
-def _readme(results: pd.DataFrame, params: Sequence[ReportParams], summary: str, out: Path) -> str:
+def _readme(results: pd.DataFrame, params: Sequence[ReportParams], gains: pd.DataFrame, out: Path) -> str:
     seeds = ", ".join(str(own.seed) for own in params)
     figures = "\n\n".join(
         f"![{caption}](figures/{name})\n*{caption}.*"
@@ -121,7 +121,9 @@ Paired differences on the same problems, in points; 95 % intervals resample prob
 permutation tests, Holm-corrected over the whole table. *SFT* is the paper's Multilingual Alignment baseline. The
 paper's unseen languages are its own (ja, sw, th, zh, bn).
 
-{summary}
+{report.summary_markdown(gains)}
+
+**What went down** (points, interval below zero before correction): {report.losses(gains)}.
 
 ## Accuracy and win rate by language
 

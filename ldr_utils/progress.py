@@ -20,7 +20,7 @@ def track(items: Iterable[T], what: str, total: int, initial: int = 0) -> Iterat
     """
     terminal = os.environ.get("LDR_TERMINAL")
     if terminal is None:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         yield from tqdm(items, desc=what, total=total, initial=initial)
         return

@@ -186,6 +186,15 @@ def summary_markdown(table: pd.DataFrame) -> str:
     return markdown(shown[["task", "step", "languages", "ours (95 % interval)", "p (Holm)", "n", "paper (Llama-3-8B)"]])
 
 
+def losses(table: pd.DataFrame) -> str:
+    """The gains that are losses: those whose 95 % interval lies below zero, in words."""
+    lost = table[table["high"] < 0]
+    found = [
+        f"{r.task} {r.step}, {r.languages}: {r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in lost.itertuples()
+    ]
+    return "; ".join(found) if found else "none"
+
+
 def figure_paths(run: Run, *patterns: str) -> list[Path]:
     """Figures that earlier notebooks saved, in the order of the patterns."""
     return [path for pattern in patterns for path in sorted(run.figures.glob(pattern))]
