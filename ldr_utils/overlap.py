@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from ldr_utils.data import DataSet
-from ldr_utils.records import Record
+from ldr_utils.records import DataSet, Record
 
 WORDS = 8
 CHARACTERS = {"ja": 19, "th": 36, "zh": 13}  # as long as 8 English words in MGSM and X-AlpacaEval, on average
@@ -75,6 +74,12 @@ def overlap_table(train: Mapping[str, DataSet], test: Mapping[str, DataSet]) -> 
                     counts = _compare(index, tested[lang])
                     rows.append([train_name, test_name, lang, len(tested[lang]), *counts])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def closest(table: pd.DataFrame) -> list[Record]:
+    """The examples of an `overlap_table`: one row for each pair of sets and language that have any."""
+    hits = table.loc[table["examples"] != "", ["train", "test", "lang", "examples"]]
+    return [dict(zip(hits.columns, row, strict=True)) for row in hits.itertuples(index=False, name=None)]
 
 
 def _compare(index: Mapping[str, str], tested: Sequence[Record]) -> tuple[int, int, str]:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+GITHUB = "https://raw.githubusercontent.com"
+SECONDS = 3.0
+_HUB = "huggingface.co/datasets/"
 
 # Files as they are named in the folder.
 ALPAGASUS = "alpagasus/iter{t}/{{lang}}.jsonl"
@@ -24,27 +32,83 @@ class Published:
     pin: str
     path: str
 
+    @property
+    def server(self) -> str:
+        """Address of the server that the file is downloaded from."""
+        from huggingface_hub import constants
+
+        return constants.ENDPOINT if self._on_hub() else GITHUB
+
+    def cached(self, lang: str) -> Path | None:
+        """The file of one language, where an earlier download left it."""
+        from huggingface_hub import try_to_load_from_cache
+
+        if self._on_hub():
+            repo, revision, path = self._parts(lang)
+            found = try_to_load_from_cache(repo, path, repo_type="dataset", revision=revision)
+            return Path(found) if isinstance(found, str) else None
+        kept = self._kept(lang)
+        return kept if kept.exists() else None
+
     def fetch(self, lang: str) -> Path:
         """Download the file of one language, once: a commit never changes."""
         from huggingface_hub import constants, hf_hub_download
 
-        origin, _, revision = self.pin.partition("@")
-        host, _, repo = origin.partition("/")
-        path = self.path.format(lang=lang)
-        if host == "huggingface.co":
-            name = repo.removeprefix("datasets/")
-            return Path(hf_hub_download(name, path, repo_type="dataset", revision=revision))
-        cached = Path(constants.HF_HOME) / "ldr-utils" / repo / revision / path
-        if not cached.exists():
+        repo, revision, path = self._parts(lang)
+        if self._on_hub():
+            return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
+        kept = self._kept(lang)
+        if not kept.exists():
             if constants.HF_HUB_OFFLINE:
                 raise ConnectionError("HF_HUB_OFFLINE is set")
-            with urlopen(f"https://raw.githubusercontent.com/{repo}/{revision}/{path}", timeout=60) as reply:
+            with urlopen(f"{GITHUB}/{repo}/{revision}/{path}", timeout=60) as reply:
                 content = reply.read()
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            partial = cached.with_name(cached.name + ".tmp")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            partial = kept.with_name(kept.name + ".tmp")
             partial.write_bytes(content)
-            partial.replace(cached)
-        return cached
+            partial.replace(kept)
+        return kept
+
+    def _on_hub(self) -> bool:
+        return self.pin.startswith(_HUB)
+
+    def _parts(self, lang: str) -> tuple[str, str, str]:
+        """Repository, revision, and path in it."""
+        origin, _, revision = self.pin.partition("@")
+        repo = origin.removeprefix(_HUB) if self._on_hub() else origin.partition("/")[2]
+        return repo, revision, self.path.format(lang=lang)
+
+    def _kept(self, lang: str) -> Path:
+        """Where a file from outside of the hub is kept."""
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HOME).joinpath("ldr-utils", *self._parts(lang))
+
+
+def find(layout: str, lang: str = "") -> Published:
+    """The published file of the layout that has the language."""
+    return next(file for file in PUBLISHED if file.layout == layout and lang in file.languages)
+
+
+def unreachable(servers: Iterable[str]) -> list[str]:
+    """Servers that do not answer within ``SECONDS``; asked side by side, in threads because DNS knows no timeout."""
+    answered: set[str] = set()
+    waiting = {server: Thread(target=_ask, args=(server, answered), daemon=True) for server in servers}
+    for thread in waiting.values():
+        thread.start()
+    for thread in waiting.values():
+        thread.join(SECONDS)
+    return [server for server in waiting if server not in answered]
+
+
+def _ask(server: str, answered: set[str]) -> None:
+    try:
+        urlopen(Request(server, method="HEAD"), timeout=SECONDS).close()
+    except HTTPError:
+        pass  # an answer all the same
+    except (OSError, HTTPException):
+        return
+    answered.add(server)
 
 
 _LIDR = "github.com/ZNLP/Language-Imbalance-Driven-Rewarding"

@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ldr_utils.data import DataSet
 from ldr_utils.errors import InputError
 from ldr_utils.languages import NAMES
 from ldr_utils.mgsm import parse_number
@@ -36,8 +35,9 @@ from ldr_utils.published import (
     MGSM,
     PUBLISHED,
     TRANSLATION_TASKS,
+    find,
 )
-from ldr_utils.records import Record
+from ldr_utils.records import DataSet, Record
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
 ARITHMETIC_PROMPT = (
@@ -45,6 +45,7 @@ ARITHMETIC_PROMPT = (
     "\n\n{question}"
 )
 
+LOCAL = "local folder"  # in place of a revision
 LICENCES = {
     "alpagasus": ("CC BY-NC 4.0", "AlpaGasus (Chen et al. 2023), selected from Alpaca; translated by the LIDR authors"),
     "gsm8k": ("MIT", "GSM8K (Cobbe et al. 2021); translated by the LIDR authors"),
@@ -67,6 +68,24 @@ class Source:
 def licences() -> pd.DataFrame:
     """One row a set: ``set``, ``licence``, ``source``."""
     return pd.DataFrame([{"set": name, "licence": terms, "source": who} for name, (terms, who) in LICENCES.items()])
+
+
+def source_table(sources: Sequence[Source]) -> pd.DataFrame:
+    """One row a file: ``set``, ``file``, ``licence``, ``origin``, ``revision`` and ``sha256`` (both shortened)."""
+    return pd.DataFrame(
+        [
+            {
+                "set": source.name,
+                "file": name,
+                "licence": source.licence,
+                "origin": source.origin,
+                "revision": source.revision[:12],
+                "sha256": digest[:12],
+            }
+            for source in sources
+            for name, digest in (source.sha256s or {"": ""}).items()
+        ]
+    )
 
 
 def real_sets(
@@ -113,9 +132,17 @@ def real_sets(
 
 
 def languages_of(layout: str, data_dir: Path | None = None) -> list[str]:
-    """Languages in which a file of the layout exists, such as ``MGSM``: in the folder, or published."""
+    """Languages in which a file of the layout exists, such as ``MGSM``: in the folder, or published.
+
+    Raises
+    ------
+    InputError
+        When ``data_dir`` is not a folder.
+    """
     if data_dir is None:
         return [lang for file in PUBLISHED if file.layout == layout for lang in file.languages.split()]
+    if not data_dir.is_dir():
+        raise InputError(f"data_dir: {data_dir} is not a folder; give one in the layout of ldr_utils/real_data.py")
     before, _, after = layout.partition("{lang}")
     names = (path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}"))
     return sorted(name.removeprefix(before).removesuffix(after) for name in names)
@@ -148,8 +175,6 @@ class _Files:
     """Reads files of the layout, and keeps their digests."""
 
     def __init__(self, data_dir: Path | None) -> None:
-        if data_dir is not None and not data_dir.is_dir():
-            raise InputError(f"data_dir: {data_dir} is not a folder; give one in the layout of ldr_utils/real_data.py")
         self.data_dir = data_dir
         self._digests: dict[tuple[str, str, str], dict[str, str]] = {}
 
@@ -181,8 +206,8 @@ class _Files:
             there = f"there is only {', '.join(known)}" if known else "nor one in another language"
             raise InputError(f"{name}: no such file, {there}; remove {lang!r} from the languages of the set or add it")
         if self.data_dir is not None:
-            return Path(name), str(self.data_dir), "local folder"
-        file = next(file for file in PUBLISHED if file.layout == layout and lang in file.languages)
+            return Path(name), "data_dir", LOCAL
+        file = find(layout, lang)
         try:
             path = file.fetch(lang)
         except (OSError, HTTPException) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from ldr_utils.errors import InputError
 
 Record = dict[str, Any]
+DataSet = dict[str, list[Record]]  # by language
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from ldr_utils import data, published
 from ldr_utils import real_data as module
 from ldr_utils.errors import InputError
 from ldr_utils.mgsm import is_correct
+from ldr_utils.params import DataParams
 from ldr_utils.real_data import real_sets
 
 Edit = Callable[[Path], object]
@@ -157,7 +158,30 @@ def test_sources_have_the_digest_of_every_file_read(folder: Path) -> None:
         ("mgsm", "CC BY-SA 4.0"),
         ("x-alpacaeval", "CC BY-NC 4.0"),
     }
-    assert {(source.origin, source.revision) for source in sources} == {(str(folder), "local folder")}
+    assert {(source.origin, source.revision) for source in sources} == {("data_dir", "local folder")}
+    table = module.source_table(sources)
+    assert table["file"].tolist() == list(found)
+    assert table["sha256"].tolist() == [digest[:12] for digest in found.values()]
+
+
+def test_the_sets_of_a_study(folder: Path) -> None:
+    values: dict[str, Any] = {"languages": LANGS, "unseen": [], "data_dir": str(folder)}
+    sizes: dict[str, Any] = {"prompts_per_iteration": 3, "mgsm_problems": 2, "alpaca_prompts": 3}
+    (folder / "mgsm/mgsm_en.jsonl").unlink()
+    sets, _ = data.draw_sets(DataParams(source="published", **values, **sizes))
+    assert {name: list(by_language) for name, by_language in sets.items()} == {
+        "iteration0": LANGS,
+        "iteration1": LANGS,
+        "mgsm": ["es"],
+        "x_alpacaeval": LANGS,
+    }
+    assert list(data.referenced(sets["x_alpacaeval"])) == ["en"]
+    assert data.gaps(sets, LANGS) == [
+        "mgsm: not in en",
+        "x_alpacaeval: no reference answers in es, which enter head to head only",
+    ]
+    with pytest.raises(InputError, match=r"alpaca_prompts: is 4, but the data have 3 for x_alpacaeval; lower it"):
+        data.draw_sets(DataParams(source="published", **values, **sizes | {"alpaca_prompts": 4}))
 
 
 def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
@@ -398,6 +422,7 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
         return io.BytesIO(b'{"id": "degsm8k_0", "instruction": "Zwei?", "final_answer": "2"}')
 
     monkeypatch.setattr(published, "urlopen", reply)
+    assert published.find(published.GSM8K, "de").cached("de") is None
     for _ in range(2):
         files = module._Files(None)
         assert module._gsm8k(files, 0, ["de"], 1)["de"][0]["id"] == "gsm8k_0"
@@ -408,6 +433,9 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
     assert source.revision in url
     assert source.origin == "github.com/ZNLP/Language-Imbalance-Driven-Rewarding"
     assert not list(cache.rglob("*.tmp"))
+    kept = published.find(published.GSM8K, "de").cached("de")
+    assert kept
+    assert kept.is_relative_to(cache)
 
 
 def test_a_hub_download_is_pinned(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
