@@ -7,13 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from ldr_utils.judging import Judge, agreement, length_controlled
+from ldr_utils.judging import Answer, Case, Judge, agreement, length_controlled
 from ldr_utils.langid import off_target
 from ldr_utils.mgsm import extract, is_correct
 from ldr_utils.params import Common
 from ldr_utils.records import Record
 from ldr_utils.results import rows
 from ldr_utils.stats import Interval, mean_interval
+
+KEYS = ["id", "lang", "via"]  # what tells a pair from every other
 
 
 def score_mgsm(responses: Sequence[Record], languages: list[str]) -> pd.DataFrame:
@@ -99,8 +101,16 @@ def premise_table(
     Returns
     -------
     DataFrame
-        ``id``, ``lang``, ``source``, ``kind`` (self_generation or self_translation), ``score``.
+        ``id``, ``lang``, ``source``, ``kind`` (self_generation or self_translation), ``score`` (NaN where the judge
+        gave none), ``status``.
     """
+    asked = [
+        (source, target, record)
+        for (source, target), texts in answers.items()
+        for record in prompts[target]
+        if record["id"] in texts
+    ]
+    scores = judge.score([Answer(record, answers[source, target][record["id"]]) for source, target, record in asked])
     return pd.DataFrame(
         [
             {
@@ -108,27 +118,18 @@ def premise_table(
                 "lang": target,
                 "source": source,
                 "kind": "self_generation" if source == target else "self_translation",
-                "score": judge.score(record, texts[record["id"]]),
+                "score": score.points,
+                "status": score.status,
             }
-            for (source, target), texts in answers.items()
-            for record in prompts[target]
-            if record["id"] in texts
-        ]
-    )
+            for (source, target, record), score in zip(asked, scores, strict=True)
+        ],
+        columns=["id", "lang", "source", "kind", "score", "status"],
+    ).astype({"score": float})
 
 
 def reward_table(judge: Judge, prompts: dict[str, list[Record]], pairs: Sequence[Record]) -> pd.DataFrame:
-    """Whether the judge agrees with each pair: ``id``, ``lang``, ``via``, ``agrees`` (1, 0, or NaN for a tie)."""
+    """Whether the judge agrees with each pair: ``id``, ``lang``, ``via`` and the columns of ``judging.agreement``."""
     by_id = {lang: {record["id"]: record for record in records} for lang, records in prompts.items()}
-    return pd.DataFrame(
-        [
-            {
-                "id": pair["id"],
-                "lang": pair["lang"],
-                "via": pair["via"],
-                "agrees": agreement(judge, by_id[pair["lang"]][pair["id"]], pair["chosen"], pair["rejected"]),
-            }
-            for pair in pairs
-        ],
-        columns=["id", "lang", "via", "agrees"],
-    ).astype({"agrees": float})
+    cases = [Case(by_id[pair["lang"]][pair["id"]], pair["chosen"], pair["rejected"]) for pair in pairs]
+    keys = pd.DataFrame([{name: pair[name] for name in KEYS} for pair in pairs], columns=KEYS)
+    return pd.concat([keys, agreement(judge, cases)], axis=1)

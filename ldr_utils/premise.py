@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.evaluation import premise_table
-from ldr_utils.judging import Judge
+from ldr_utils.judging import Judge, judged, unusable
 from ldr_utils.pairs import PairSet
 from ldr_utils.params import PairsParams
 from ldr_utils.paths import Run
@@ -75,16 +75,21 @@ def score_answers(judge: Judge, prompts: ByLanguage, responses: ByLanguage, tran
 
 
 def mean_scores(scores: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
-    """Mean scores by language: ``lang``, ``self_generation``, ``self_translation``."""
+    """Mean scores by language: ``lang``, ``self_generation``, ``self_translation`` (over answers with a score)."""
     means = scores.groupby(["lang", "kind"])["score"].mean().unstack("kind")
     return means.reindex(languages).reset_index().rename_axis(columns=None)
 
 
+def score_counts(scores: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """Answers put to the judge and those it gave no score, by language."""
+    return scores.groupby("lang").size().to_frame("answers").join(unusable(scores)).reindex(languages)
+
+
 def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
-    """Reward accuracy by language, over pairs in which the judge sees a difference."""
+    """Reward accuracy by language, over pairs that the judge decides; beside it, pairs without a verdict."""
     by_language = rewards.groupby("lang")["agrees"]
     table = pd.DataFrame({"accuracy": by_language.mean(), "decided": by_language.count(), "pairs": by_language.size()})
-    return table.reindex(languages)
+    return table.join(unusable(rewards)).reindex(languages)
 
 
 def result_rows(
@@ -94,9 +99,12 @@ def result_rows(
     model = f"M{params.t}"
     found: list[dict[str, Any]] = []
     for kind in ("self_generation", "self_translation"):
-        own = scores[scores["kind"] == kind]
+        own = judged(scores[scores["kind"] == kind])
         table = own.pivot_table(index="id", columns="lang", values="score")
-        intervals = mean_interval(table[params.languages] / 10, seed=params.seed)
+        present = [lang for lang in params.languages if lang in table]  # others have no score at all
+        if not present:
+            continue
+        intervals = mean_interval(table[present] / 10, seed=params.seed)
         intervals.pop("avg")
         found += rows(params, "lidr", model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
     for lang in params.languages:

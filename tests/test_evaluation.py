@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ldr_utils import premise
 from ldr_utils.evaluation import length_controlled_rows, premise_table, reward_table, score_mgsm, summarise, wide
-from ldr_utils.judging import length_controlled
+from ldr_utils.judging import Answer, Case, Score, Verdict, length_controlled
 from ldr_utils.params import Common
-from ldr_utils.records import Record
 from ldr_utils.results import COLUMNS
 
 LANGUAGES = ["en", "es", "de"]
@@ -21,11 +23,23 @@ class LengthJudge:
 
     name = "length"
 
-    def score(self, record: Record, answer: str) -> float:
-        return min(10.0, float(len(answer)))
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        return [Score(min(10.0, float(len(answer.text)))) for answer in answers]
 
-    def prefer(self, record: Record, first: str, second: str) -> float:
-        return 0.5 if len(first) == len(second) else float(len(first) > len(second))
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        return [Verdict((1 + np.sign(len(case.first) - len(case.second))) / 2) for case in cases]
+
+
+class SilentJudge(LengthJudge):
+    """Will not judge anything that holds a question mark."""
+
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        found = super().score(answers)
+        return [Score(None, "refused") if "?" in a.text else s for a, s in zip(answers, found, strict=True)]
+
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        found = super().prefer(cases)
+        return [Verdict(None, "refused") if "?" in c.first else v for c, v in zip(cases, found, strict=True)]
 
 
 def common(languages: list[str] = LANGUAGES, unseen: list[str] | None = None) -> Common:
@@ -166,4 +180,30 @@ def test_reward_table_by_hand() -> None:
 
 
 def test_reward_table_of_no_pairs_still_has_its_columns() -> None:
-    assert list(reward_table(LengthJudge(), {"en": []}, []).columns) == ["id", "lang", "via", "agrees"]
+    assert list(reward_table(LengthJudge(), {"en": []}, []).columns) == ["id", "lang", "via", "agrees", "status"]
+
+
+def test_answers_without_a_score_are_kept_and_counted() -> None:
+    prompts = {"en": [{"id": "1", "lang": "en"}, {"id": "2", "lang": "en"}]}
+    found = premise_table(SilentJudge(), prompts, {("en", "en"): {"1": "xxxxx", "2": "why?"}})
+    assert list(found["status"]) == ["ok", "refused"]
+    assert found["score"][0] == 5.0
+    assert math.isnan(found["score"][1])
+    assert premise.mean_scores(found, ["en"])["self_generation"][0] == 5.0
+    assert premise.score_counts(found, ["en"]).loc["en"].to_dict() == {
+        "answers": 2, "refused": 1, "unparsable": 0, "failed": 0,
+    }  # fmt: skip
+
+
+def test_a_pair_needs_a_verdict_in_both_orders() -> None:
+    """With one order missing, the other one says as much about the position as about the answer."""
+    prompts = {"en": [{"id": "1", "lang": "en"}]}
+    pairs = [
+        {"id": "1", "lang": "en", "via": "es", "chosen": "longer", "rejected": "why?"},
+        {"id": "1", "lang": "en", "via": "de", "chosen": "longer", "rejected": "short"},
+    ]
+    found = reward_table(SilentJudge(), prompts, pairs)
+    assert list(found["status"]) == ["refused", "ok"]
+    assert math.isnan(found["agrees"][0])
+    summary = premise.reward_summary(found, ["en"]).loc["en"]
+    assert (summary["accuracy"], summary["decided"], summary["pairs"], summary["refused"]) == (1.0, 1, 2, 1)

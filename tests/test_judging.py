@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.judging import agreement, compare, length_controlled, outcome
+from ldr_utils.alpaca import NULL_ANSWER, against_null, duel_table, result_rows, verdict_table
+from ldr_utils.judging import Answer, Case, Score, Status, Verdict, agreement, compare, length_controlled, outcome
+from ldr_utils.params import AlpacaParams
 from ldr_utils.records import Record
 
 
@@ -22,12 +25,30 @@ class BiasedJudge:
     def __init__(self, bias: float) -> None:
         self.bias = bias
 
-    def score(self, record: Record, answer: str) -> float:
-        return 10.0 if answer.startswith("good") else 0.0
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        return [Score(10.0 if answer.text.startswith("good") else 0.0) for answer in answers]
 
-    def prefer(self, record: Record, first: str, second: str) -> float:
-        quality = (self.score(record, first) - self.score(record, second)) / 20
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        return [Verdict(self._preference(case)) for case in cases]
+
+    def _preference(self, case: Case) -> float:
+        quality = (case.first.startswith("good") - case.second.startswith("good")) / 2
         return min(1.0, max(0.0, 0.5 + quality + self.bias))
+
+
+class MuteJudge(BiasedJudge):
+    """Has no verdict where the answer shown first is one of ``statuses``, and says why."""
+
+    def __init__(self, statuses: dict[str, Status]) -> None:
+        super().__init__(0.0)
+        self.statuses = statuses
+
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        found = super().prefer(cases)
+        return [
+            Verdict(None, self.statuses[case.first]) if case.first in self.statuses else verdict
+            for case, verdict in zip(cases, found, strict=True)
+        ]
 
 
 def prompts(n: int) -> list[Record]:
@@ -43,6 +64,7 @@ def test_compare_by_hand_without_bias() -> None:
         "ours_second": [1.0, 0.0, 0.5],
         "preference": [1.0, 0.0, 0.5],
         "flip": [False, False, False],
+        "status": ["ok", "ok", "ok"],
         "length_difference": [-1, -1, 0],
     }
 
@@ -148,17 +170,67 @@ def test_outcome_by_hand() -> None:
     }
 
 
+def agrees(judge: BiasedJudge, chosen: str, rejected: str) -> float | None:
+    found = agreement(judge, [Case(prompts(1)[0], chosen, rejected)])["agrees"][0]
+    return None if math.isnan(found) else float(found)
+
+
 @pytest.mark.parametrize("bias", [0.0, 0.25, -0.25, 0.5])
 def test_agreement_sees_through_position_bias(bias: float) -> None:
-    judge, prompt = BiasedJudge(bias), prompts(1)[0]
-    assert agreement(judge, prompt, "good", "bad") == 1.0
-    assert agreement(judge, prompt, "bad", "good") == 0.0
-    assert agreement(judge, prompt, "good", "good!") is None
+    judge = BiasedJudge(bias)
+    assert agrees(judge, "good", "bad") == 1.0
+    assert agrees(judge, "bad", "good") == 0.0
+    assert agrees(judge, "good", "good!") is None
 
 
 @given(st.floats(-0.5, 0.5))
 def test_any_position_bias_is_a_tie_between_equals(bias: float) -> None:
     """Soft preferences of an LLM judge are no round numbers; a rounding error must not decide."""
     judge = BiasedJudge(bias)
-    assert agreement(judge, prompts(1)[0], "good", "good") is None
+    assert agrees(judge, "good", "good") is None
     assert compare(judge, prompts(1), ["good"], ["good"]).preference[0] == 0.5
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("good", "odd"), ("odd", "good")])
+def test_one_order_without_a_verdict_leaves_the_case_without_a_preference(ours: str, theirs: str) -> None:
+    found = compare(MuteJudge({"odd": "refused"}), prompts(1), [ours], [theirs]).iloc[0]
+    assert math.isnan(found.preference)
+    assert found.status == "refused"
+    assert not found.flip
+
+
+def judged_by_mute() -> pd.DataFrame:
+    """Of five answers two win, one loses, one is refused and one cannot be parsed."""
+    judge = MuteJudge({"odd": "refused", "strange": "unparsable"})
+    return compare(judge, prompts(5), ["good", "good", "bad", "odd", "strange"], ["bad", "bad", "good", "bad", "bad"])
+
+
+def test_missing_verdicts_leave_the_rates_and_show_in_the_table() -> None:
+    verdicts = judged_by_mute()
+    table = verdict_table(verdicts, verdicts, ["de", "sw"]).loc["de"]
+    assert table["win_rate"] == table["null_win_rate"] == pytest.approx(2 / 3)
+    assert (table["refused"], table["unparsable"], table["failed"]) == (1, 1, 0)
+    assert table["flip_rate"] == 0
+    duel = duel_table({0: verdicts}, ["de"]).loc["M0"].loc["de"]
+    assert (duel["h2h_win"], duel["h2h_tie"], duel["h2h_lose"]) == (pytest.approx(2 / 3), 0, pytest.approx(1 / 3))
+    assert (duel["refused"], duel["unparsable"]) == (1, 1)
+
+
+def test_missing_verdicts_are_neither_wins_nor_losses_in_the_results() -> None:
+    verdicts = judged_by_mute()
+    checks = verdicts[["id", "lang"]].assign(off_target=0.0)
+    params = AlpacaParams(languages=["de", "en"], unseen=[], t=1)
+    rows = pd.DataFrame(result_rows(verdicts, {0: verdicts}, checks, params)).query("lang == 'de'").set_index("metric")
+    assert rows.loc["win_rate", "value"] == pytest.approx(2 / 3)
+    assert rows.loc["h2h_lose", "value"] == pytest.approx(1 / 3)
+    assert list(rows.loc[["win_rate", "lc_win_rate", "h2h_win", "off_target"], "n"]) == [3, 3, 3, 5]
+
+
+def test_null_model_answers_every_prompt_with_the_same_words() -> None:
+    records = {lang: [{"id": "1", "lang": lang, "reference": "good"}] for lang in ("de", "en")}
+    answered = {lang: [r | {"response": "bad"} for r in own] for lang, own in records.items()}
+    found = against_null(BiasedJudge(0.0), answered)
+    assert list(found["lang"]) == ["de", "en"]
+    assert list(found["preference"]) == [0.0, 0.0]
+    assert list(found["length_difference"]) == [len(NULL_ANSWER) - 4] * 2
+    assert answered["de"][0]["response"] == "bad"

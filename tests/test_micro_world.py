@@ -10,7 +10,8 @@ from functools import cache
 
 import pytest
 
-from ldr_utils.data import DataSet, micro_sets, misaligned
+from ldr_utils.data import micro_sets, misaligned
+from ldr_utils.judging import Case
 from ldr_utils.langid import identify
 from ldr_utils.mgsm import is_correct
 from ldr_utils.micro.arithmetic import word_problem
@@ -23,7 +24,7 @@ from ldr_utils.micro.rubric import RubricJudge, content_share
 from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_distinct, use_of
 from ldr_utils.params import DataParams
-from ldr_utils.records import Record
+from ldr_utils.records import DataSet, Record
 
 WOMEN = {"Anna", "Emma", "Laura", "Nora", "Vera", "Sara"}
 KIND_NAMES = ("introduce", "order", "filter", "compare", "count")
@@ -318,21 +319,25 @@ def records(lang: str) -> list[tuple[Task, Record]]:
     return [(task, alpaca_record(task, str(k), lang, "")) for k, task in enumerate(every_task())]
 
 
+def preference(judge: RubricJudge, record: Record, first: str, second: str) -> float | None:
+    return judge.prefer([Case(record, first, second)])[0].preference
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_judge_gives_full_marks_to_gold_answers_only(lang: str) -> None:
     judge = RubricJudge(list(LANGUAGES))
     other = "de" if lang == "en" else "en"
     for task, record in records(lang):
         gold = task.answer[lang]
-        assert judge.score(record, gold) == 10.0, gold
-        assert judge.score(record, gold[: len(gold) // 2]) <= 8.0, "broken off"
-        assert judge.score(record, gold.removesuffix(".")) < 10.0
-        assert judge.score(record, task.answer[other]) <= 8.0, "another language"
-        assert judge.score(record, " ".join([gold] * 3)) < 10.0, "rambling"
-        assert judge.score(record, "") == judge.score(record, " \n") == 0.0
-        assert judge.prefer(record, gold, gold[: len(gold) // 2]) == 1.0
-        assert judge.prefer(record, "", gold) == 0.0
-        assert judge.prefer(record, gold, gold) == 0.5
+        assert judge.points(record, gold) == 10.0, gold
+        assert judge.points(record, gold[: len(gold) // 2]) <= 8.0, "broken off"
+        assert judge.points(record, gold.removesuffix(".")) < 10.0
+        assert judge.points(record, task.answer[other]) <= 8.0, "another language"
+        assert judge.points(record, " ".join([gold] * 3)) < 10.0, "rambling"
+        assert judge.points(record, "") == judge.points(record, " \n") == 0.0
+        assert preference(judge, record, gold, gold[: len(gold) // 2]) == 1.0
+        assert preference(judge, record, "", gold) == 0.0
+        assert preference(judge, record, gold, gold) == 0.5
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -350,8 +355,8 @@ def test_judge_takes_points_for_wrong_content(lang: str) -> None:
         else:
             wrong = gold.replace(numbers[0], str(int(numbers[0]) + 1))
         assert wrong != gold
-        assert judge.score(record, wrong) <= 9.0, wrong
-        assert judge.prefer(record, gold, wrong) == 1.0
+        assert judge.points(record, wrong) <= 9.0, wrong
+        assert preference(judge, record, gold, wrong) == 1.0
 
 
 def test_unfinished_arithmetic_loses_the_weight_of_its_result() -> None:
@@ -367,7 +372,7 @@ def test_references_are_of_middling_quality_in_every_language() -> None:
     judge = RubricJudge(list(LANGUAGES))
     for lang in LANGUAGES:
         rows = sets()["x_alpacaeval"][lang]
-        points = [judge.score(record, record["reference"]) for record in rows]
+        points = [judge.points(record, record["reference"]) for record in rows]
         assert 5 < sum(points) / len(points) < 8.8
         assert 0.25 < sum(p == 10 for p in points) / len(points) < 0.6
 
@@ -380,7 +385,7 @@ def test_references_are_flawed_in_the_same_way_in_every_language() -> None:
         assert references.keys() == set(LANGUAGES)
         assert len({references[lang] == task.answer[lang] for lang in LANGUAGES}) == 1, references
         graded = {lang: alpaca_record(task, "0", lang, references[lang]) for lang in LANGUAGES}
-        assert len({judge.score(r, r["reference"]) == 10 for r in graded.values()}) == 1, references
+        assert len({judge.points(r, r["reference"]) == 10 for r in graded.values()}) == 1, references
         if all(text.endswith(".") for text in references.values()):
             shares = {round(content_share(r["rubric"], r["reference"]), 9) for r in graded.values()}
             assert len(shares) == 1, references

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from ldr_utils.judging import Answer, Case, Score, Verdict
 from ldr_utils.langid import identify
 from ldr_utils.records import Record
 
@@ -25,7 +27,15 @@ class RubricJudge:
     def __init__(self, languages: list[str]) -> None:
         self.languages = languages
 
-    def score(self, record: Record, answer: str) -> float:
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Preferences for the first answer: 1 better, 0 worse, 0.5 a tie."""
+        return [Verdict(self._preference(case)) for case in cases]
+
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        """Points of every answer."""
+        return [Score(self.points(answer.record, answer.text)) for answer in answers]
+
+    def points(self, record: Record, answer: str) -> float:
         """Points of ``answer`` to the prompt of ``record`` (which carries its ``rubric``)."""
         rubric = record["rubric"]
         if not answer.strip():
@@ -35,9 +45,8 @@ class RubricJudge:
         points += COMPLETE * is_complete(answer, rubric["words"])
         return float(points)
 
-    def prefer(self, record: Record, first: str, second: str) -> float:
-        """Preference for ``first`` over ``second``: 1 better, 0 worse, 0.5 a tie."""
-        difference = self.score(record, first) - self.score(record, second)
+    def _preference(self, case: Case) -> float:
+        difference = self.points(case.record, case.first) - self.points(case.record, case.second)
         if abs(difference) < EVEN:
             return 0.5
         return 1.0 if difference > 0 else 0.0

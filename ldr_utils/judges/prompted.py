@@ -1,0 +1,123 @@
+"""A language model as a judge: the questions it is asked, and what its replies mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ldr_utils import prompts
+from ldr_utils.errors import InputError
+from ldr_utils.judges.cache import VerdictCache
+from ldr_utils.judges.reply import Reply
+from ldr_utils.judging import Answer, Case, Score, Verdict
+from ldr_utils.progress import track
+
+LETTERS = ("A", "B")
+DIGITS = tuple("0123456789")
+SCALE = 10 / 9  # from the digits asked for, 0 to 9, to scores from 0 to 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """One user turn, and the replies that answer it.
+
+    Attributes
+    ----------
+    template : str
+        The prompt without its texts.
+    prompt : str
+        The user turn.
+    labels : tuple of str
+        A reply is one of these and nothing else; each is one token.
+    """
+
+    template: str = field(repr=False)
+    prompt: str
+    labels: tuple[str, ...]
+
+    def key(self, judge: str) -> str:
+        """Identity of the verdict: who judges, by which template, what."""
+        template = hashlib.sha256(self.template.encode()).hexdigest()
+        messages = [{"role": "user", "content": self.prompt}]
+        return hashlib.sha256(json.dumps([judge, template, messages]).encode()).hexdigest()
+
+
+class JudgeModel(Protocol):
+    """A model that answers questions.
+
+    Attributes
+    ----------
+    name : str
+        Kind and model; part of every verdict's key.
+    """
+
+    name: str
+
+    def replies(self, questions: Mapping[str, Question], cache: VerdictCache) -> Iterator[tuple[str, Reply]]:
+        """Replies to those of ``questions`` (by key) that ``cache`` lacks, each as soon as it is there."""
+        ...
+
+
+class PromptedJudge:
+    """Any language model behind the judges' interface; no question is asked twice.
+
+    Parameters
+    ----------
+    model : JudgeModel
+        Answers the questions.
+    cache : VerdictCache
+        What was answered before.
+    """
+
+    def __init__(self, model: JudgeModel, cache: VerdictCache) -> None:
+        self.name = model.name
+        self.model = model
+        self.cache = cache
+
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Preferences for the first answer, weighted: the probability of its letter against the other one's.
+
+        This is AlpacaEval 2's weighted preference (Dubois et al., 2024): finer than a plain verdict, and steadier.
+        """
+        replies = self._ask([_pairwise(case) for case in cases])
+        return [
+            Verdict(reply.weights.get("A", 0.0) if reply.status == "ok" else None, reply.status) for reply in replies
+        ]
+
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        """Probability-weighted mean digit, stretched from 0-9 to 0-10.
+
+        The judge is asked for one digit because "10" is one token in some vocabularies and two in others, where "1"
+        alone could begin either; so every score is read from one token, and 9 stands for the 10 of other scales.
+        """
+        replies = self._ask([_rating(answer) for answer in answers])
+        return [Score(_mean_digit(reply) if reply.status == "ok" else None, reply.status) for reply in replies]
+
+    def _ask(self, questions: list[Question]) -> list[Reply]:
+        keys = [question.key(self.name) for question in questions]
+        unique = dict(zip(keys, questions, strict=True))
+        missing = sum(key not in self.cache for key in unique)
+        for key, reply in track(self.model.replies(unique, self.cache), "judging", total=missing):
+            self.cache.add(key, reply)
+        replies = [self.cache[key] for key in keys]
+        if replies and not any(reply.status == "ok" for reply in replies):
+            counts = ", ".join(f"{n} {status}" for status, n in Counter(reply.status for reply in replies).items())
+            raise InputError(f"judge_model: {self.name} gave no usable verdict ({counts}); choose another model")
+        return replies
+
+
+def _pairwise(case: Case) -> Question:
+    prompt = prompts.pairwise_prompt(case.record["prompt"], case.first, case.second)
+    return Question(prompts.PAIRWISE, prompt, LETTERS)
+
+
+def _rating(answer: Answer) -> Question:
+    return Question(prompts.SCORE, prompts.score_prompt(answer.record["prompt"], answer.text), DIGITS)
+
+
+def _mean_digit(reply: Reply) -> float:
+    return SCALE * sum(int(digit) * weight for digit, weight in reply.weights.items())
