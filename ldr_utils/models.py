@@ -101,9 +101,21 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         quantization_config=nf4 if params.quantization == "nf4" else None,
         use_safetensors=True,
     )
+    if trainable and params.quantization == "nf4":
+        model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
     if t > 0:
         model = _with_adapter(model, Run.at(params.run_dir).stage(t, "adapter", params.arm), trainable)
     return Policy(model.train() if trainable else model.eval(), load_tokenizer(params.base_model))
+
+
+def _ready_for_qlora(model: Any) -> Any:
+    """Freeze the base model and cast what NF4 leaves (norms, embeddings, lm head) to float32.
+
+    The hidden states between layers are then float32 too, which float16 needs: some models overflow it.
+    """
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the trainer sees to that
 
 
 def _with_adapter(model: Any, adapter: Path, trainable: bool) -> Any:

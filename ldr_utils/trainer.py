@@ -17,18 +17,50 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
     """DPO + per-sequence NLL (arm ``lidr``), or the NLL of the chosen side alone (arm ``sft``).
 
     TRL's own ``sft`` term is a token mean over the micro-batch, which weighs long completions more than the paper's.
+
+    Parameters
+    ----------
+    model : PeftModel
+        The policy; its adapter ``default`` is trained, a frozen copy of it or the bare base model is the reference.
+    alpha : float
+        Weight of the NLL term.
+    arm : str
+        ``lidr`` or ``sft``.
+    **kwargs
+        For TRL's ``DPOTrainer``.
     """
 
-    alpha: float
-    arm: str
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, model: Any, alpha: float, arm: str, **kwargs: Any) -> None:
+        self.alpha, self.arm = alpha, arm
+        self.mean_pairs: float | None = None  # pairs a forward pass in the current optimizer step
+        trainable = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
+        super().__init__(model=model, **kwargs)
+        # TRL rounds QLoRA adapters to bfloat16: the policy would leave its reference before the first step, and the
+        # fp16 gradient scaler refuses bfloat16 altogether.
+        for parameter, exact in trainable:
+            parameter.data = exact.float()
         self.remove_callback(PrinterCallback)  # a line a step; the study has its own progress report
         self.add_callback(_Progress())
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # tokenised already, exactly as at inference (``training.tokenize_pairs``)
+
+    def _send_telemetry(self) -> None:
+        """Report nothing to anyone."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Restore the policy of a checkpoint and leave the reference, which is M_{t-1} since the trainer was built.
+
+        transformers 5.19 finds both adapters in the checkpoint and restores the reference alone: the policy would
+        silently start from M_{t-1} again, under the optimizer state of a later step.
+        """
+        self.model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The forward passes of one optimizer step; notes how many pairs they hold on average."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        self.mean_pairs = sum(len(batch["input_ids"]) // 2 for batch in batches) / len(batches)
+        return batches, items
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         if self.arm == "sft":  # the rejected half plays no part: do not pay for it
@@ -56,12 +88,18 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         return self._logged(loss, margin.detach())
 
     def _logged(self, loss: Loss, margin: torch.Tensor) -> torch.Tensor:
+        """Note the step's metrics and return the loss, all weighted by the pairs of this forward pass.
+
+        The trainer averages over the forward passes of an optimizer step; the last one of an epoch may hold fewer
+        pairs, which would count for more than the others.
+        """
+        weight = len(margin) / self.mean_pairs if self.mean_pairs else 1.0
         metrics = self._metrics["train" if self.model.training else "eval"]
-        metrics["dpo"].append(loss.dpo.item())
-        metrics["nll"].append(loss.nll.item())
-        metrics["margin"].append(margin.mean().item())
-        metrics["accuracy"].append((margin > 0).float().mean().item())
-        return loss.total
+        metrics["dpo"].append(weight * loss.dpo.item())
+        metrics["nll"].append(weight * loss.nll.item())
+        metrics["margin"].append(weight * margin.mean().item())
+        metrics["accuracy"].append(weight * (margin > 0).float().mean().item())
+        return weight * loss.total
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.errors import InputError
 from ldr_utils.models import Policy, choose_dtype, load_policy
 from ldr_utils.params import TrainingParams
 from ldr_utils.records import Record, read_jsonl, write_jsonl
@@ -22,6 +24,11 @@ def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tupl
         ``prompt_ids``, ``chosen_ids``, ``rejected_ids``.
     too_long : list of Record
         The pairs that were set aside, as they came.
+
+    Raises
+    ------
+    InputError
+        When no pair fits.
     """
     fitting: list[Record] = []
     too_long: list[Record] = []
@@ -32,6 +39,8 @@ def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tupl
             too_long.append(pair)
         else:
             fitting.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected})
+    if not fitting:
+        raise InputError(f"max_length: all {len(pairs)} pairs are over {max_length} tokens; raise max_length")
     return fitting, too_long
 
 
@@ -41,15 +50,11 @@ def start_policy(params: TrainingParams) -> Policy:
     The first iteration puts a fresh adapter on the base model (an untrained adapter changes nothing, so the reference
     is the base model). Later ones continue M_{t-1}'s adapter; TRL then freezes a copy of it as the reference.
     """
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model
     from transformers import set_seed
 
     set_seed(params.seed * 1000 + params.t)
     policy = load_policy(params, params.t - 1, trainable=True)
-    if params.quantization == "nf4":
-        policy.model = prepare_model_for_kbit_training(
-            policy.model, use_gradient_checkpointing=params.gradient_checkpointing
-        )
     if params.t == 1:
         config = LoraConfig(
             r=params.lora_r, lora_alpha=params.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
@@ -73,6 +78,7 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
         per_device_train_batch_size=params.train_batch_size,
         gradient_accumulation_steps=params.gradient_accumulation,
         gradient_checkpointing=params.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         learning_rate=params.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=params.warmup_steps,
@@ -91,21 +97,19 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
         seed=params.seed * 1000 + params.t,
         dataloader_pin_memory=on_gpu,
     )
-    trainer = PaperLossTrainer(
-        model=policy.model,
+    config._n_gpu = int(on_gpu)  # a second visible GPU would silently double the batch
+    return PaperLossTrainer(
+        policy.model,
+        params.alpha,
+        params.arm,
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=policy.tokenizer,
     )
-    trainer.alpha, trainer.arm = params.alpha, params.arm
-    for parameter in trainer.model.parameters():
-        if parameter.requires_grad:  # TRL casts QLoRA adapters to bfloat16, which the fp16 gradient scaler rejects
-            parameter.data = parameter.data.float()
-    return trainer
 
 
 def train(trainer: Any, checkpoints: Path) -> list[Record]:
-    """Run the training, from its last checkpoint when there is one, and return the logged steps.
+    """Run the training, from its last complete checkpoint when there is one, and return the logged steps.
 
     The trainer was built on M_{t-1}'s adapter, so the reference stays M_{t-1} when the policy is restored from a
     checkpoint.
@@ -115,16 +119,28 @@ def train(trainer: Any, checkpoints: Path) -> list[Record]:
     list of Record
         ``step``, ``loss``, ``dpo``, ``nll``, ``margin``, ``accuracy``, ``learning_rate``; one a step.
     """
-    from transformers.trainer_utils import get_last_checkpoint
-
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
-    trainer.train(resume_from_checkpoint=last)
+    last = last_checkpoint(checkpoints)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     names = ("loss", "dpo", "nll", "margin", "accuracy", "learning_rate")
     return [
         {"step": entry["step"], **{name: entry[name] for name in names if name in entry}}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
+
+
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest complete checkpoint, or None; those that a crash left half-written are removed.
+
+    The trainer writes ``trainer_state.json`` last and deletes the checkpoint before it only then.
+    """
+    for folder in sorted(checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1]), reverse=True):
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            return folder
+        except (OSError, ValueError):  # missing or cut short
+            shutil.rmtree(folder)
+    return None
 
 
 def train_once(trainer: Any, folder: Path) -> list[Record]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ldr_utils.errors import InputError
+from ldr_utils.generation import complete
 from ldr_utils.loss import dpo_nll
-from ldr_utils.params import TrainingParams
-from ldr_utils.training import build_trainer, start_policy, tokenize_pairs, train
+from ldr_utils.models import load_policy
+from ldr_utils.params import DecodingParams, TrainingParams
+from ldr_utils.records import read_jsonl
+from ldr_utils.training import build_trainer, last_checkpoint, start_policy, tokenize_pairs, train, train_once
 
 PAIRS = [
     {"prompt": "Ordena: 3, 1.", "chosen": "Los números son: 1, 3.", "rejected": "3, 1."},
@@ -25,11 +33,27 @@ def params(tmp_path: Path, **changes: Any) -> TrainingParams:
     return TrainingParams(**(values | changes))
 
 
-def trainer_for(tmp_path: Path, **changes: Any) -> Any:
+def numbered(count: int) -> list[dict[str, str]]:
+    """Pairs that all differ."""
+    return [
+        {**PAIRS[k % 4], "prompt": f"{k} {PAIRS[k % 4]['prompt']}", "chosen": f"{k} {PAIRS[k % 4]['chosen']}"}
+        for k in range(count)
+    ]
+
+
+def trainer_for(tmp_path: Path, pairs: list[dict[str, str]] = PAIRS, **changes: Any) -> Any:
     own = params(tmp_path, **changes)
     policy = start_policy(own)
-    rows, _ = tokenize_pairs(policy, PAIRS, own.max_length)
+    rows, _ = tokenize_pairs(policy, pairs, own.max_length)
     return build_trainer(policy, rows, own, tmp_path / "checkpoints")
+
+
+def weights(model: Any, adapter: str = "default") -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters() if f".{adapter}." in n}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def batch_of(trainer: Any) -> dict[str, torch.Tensor]:
@@ -80,13 +104,31 @@ def test_sft_arm_is_the_chosen_nll_alone(tmp_path: Path) -> None:
     assert trainer.compute_loss(trainer.model, batch_of(trainer)).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_accumulating_single_pairs_moves_the_policy_as_one_batch_does(tmp_path: Path) -> None:
-    adapters = []
-    for size, accumulation in ((4, 1), (1, 4)):
-        trainer = trainer_for(tmp_path / str(size), train_batch_size=size, gradient_accumulation=accumulation)
-        train(trainer, tmp_path / str(size) / "checkpoints")
-        adapters.append({n: p.detach().clone() for n, p in trainer.model.named_parameters() if ".default." in n})
-    assert all(torch.allclose(adapters[0][name], adapters[1][name], atol=1e-5) for name in adapters[0])
+def test_accumulation_gives_the_gradients_of_one_batch_also_where_the_last_one_is_short(tmp_path: Path) -> None:
+    """Eleven pairs by eight: one full step and one of three, which comes in passes of 3, of 2 and 1, or of 1."""
+    from transformers import TrainerCallback
+
+    class Gradients(TrainerCallback):  # type: ignore[misc]
+        def on_pre_optimizer_step(self, *args: Any, model: Any, **kwargs: Any) -> None:
+            seen.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+
+    runs, logs = [], []
+    for size, accumulation in ((8, 1), (2, 4), (1, 8)):
+        seen: list[dict[str, torch.Tensor]] = []
+        folder = tmp_path / str(size)
+        trainer = trainer_for(folder, numbered(11), train_batch_size=size, gradient_accumulation=accumulation)
+        trainer.add_callback(Gradients())
+        logs.append(train(trainer, folder / "checkpoints"))
+        runs.append(seen)
+    whole, *parts = runs
+    assert len(whole) == 2
+    assert all(gradients.keys() == whole[0].keys() for run in runs for gradients in run)
+    for run in parts:
+        for one, other in zip(whole, run, strict=True):
+            assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=2e-5) for name in one)
+    for steps in logs[1:]:
+        for one, other in zip(logs[0], steps, strict=True):
+            assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
 
 
 def test_second_iteration_starts_from_m1_and_refers_to_it(tmp_path: Path) -> None:
@@ -112,3 +154,128 @@ def test_overlong_pairs_are_set_aside_whole(tmp_path: Path) -> None:
     fitting, too_long = tokenize_pairs(policy, [*PAIRS, long], 320)
     assert too_long == [long]
     assert all(row["chosen_ids"][-1] == policy.tokenizer.eos_token_id for row in fitting)
+
+
+def test_no_fitting_pair_is_an_input_error(tmp_path: Path) -> None:
+    policy = start_policy(params(tmp_path))
+    with pytest.raises(InputError, match="all 4 pairs are over 3 tokens; raise max_length"):
+        tokenize_pairs(policy, PAIRS, 3)
+
+
+RESUMED = {"train_batch_size": 2, "epochs": 2, "save_steps": 4}  # 12 pairs: six steps an epoch, checkpoints at 4, 8, 12
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_training import numbered, train, trainer_for
+from transformers import TrainerCallback
+
+class Kill(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def kill_while_saving(folder, save=None):
+    os.kill(os.getpid(), signal.SIGKILL) if folder.endswith("checkpoint-8") else save(folder)
+
+folder, where, changes = Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+trainer = trainer_for(folder, numbered(12), **changes)
+if where == "between":
+    trainer.add_callback(Kill())
+else:  # the adapter and the optimizer are on disk, the state is not
+    save = trainer._save_rng_state
+    trainer._save_rng_state = lambda folder: kill_while_saving(folder, save)
+train(trainer, folder / "checkpoints")
+"""
+
+
+@pytest.mark.parametrize(
+    ("t", "quantization", "where", "resumes_at"),
+    [(1, "none", "saving", 4), (2, "none", "between", 8), (2, "none", "saving", 4), (2, "nf4", "between", 8)],
+)
+def test_a_killed_training_ends_with_the_same_adapter_and_the_same_reference(
+    tmp_path: Path, t: int, quantization: str, where: str, resumes_at: int
+) -> None:
+    changes = {**RESUMED, "t": t, "run_dir": str(tmp_path), "quantization": quantization}
+    if t == 2:
+        first = trainer_for(tmp_path / "first", quantization=quantization)
+        train_once(first, tmp_path / "M1" / "adapter")
+    whole = trainer_for(tmp_path / "whole", numbered(12), **changes)
+    whole_steps = train(whole, tmp_path / "whole" / "checkpoints")
+
+    folder = tmp_path / "killed"
+    words = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), where, json.dumps(changes)]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == -signal.SIGKILL
+    left = sorted(path.name for path in (folder / "checkpoints").glob("checkpoint-*"))
+    assert left == (["checkpoint-4", "checkpoint-8"] if where == "saving" else ["checkpoint-8"])
+    assert last_checkpoint(folder / "checkpoints") == folder / "checkpoints" / f"checkpoint-{resumes_at}"
+
+    resumed = trainer_for(folder, numbered(12), **changes)
+    steps = train(resumed, folder / "checkpoints")
+    assert equal(weights(resumed.model), weights(whole.model))
+    assert steps == whole_steps
+
+    # M_{t-1}, loaded afresh; as for training, because on some CPUs bitsandbytes infers with another kernel, in bfloat16
+    before = load_policy(params(tmp_path, **changes), t - 1, trainable=True).model
+    rows = [resumed.train_dataset[i] for i in range(4)]
+    chosen, rejected = resumed.compute_ref_log_probs(resumed.model, resumed.data_collator(rows))
+    for side, reference in (("chosen", chosen), ("rejected", rejected)):
+        expected = [log_probability(before, row, side).item() for row in rows]
+        trained = [log_probability(resumed.model, row, side).item() for row in rows]
+        assert reference.tolist() == pytest.approx(expected, abs=1e-3)
+        assert max(abs(a - b) for a, b in zip(trained, expected, strict=True)) > 0.1
+
+
+def test_a_checkpoint_with_a_state_cut_short_is_removed(tmp_path: Path) -> None:
+    for step, state in ((2, '{"global_step": 2}'), (10, '{"global_st')):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert not (tmp_path / "checkpoint-10").exists()
+    assert last_checkpoint(tmp_path / "missing") is None
+
+
+def test_nf4_from_training_to_generation_and_on_to_the_second_iteration(tmp_path: Path) -> None:
+    import bitsandbytes
+
+    nf4: dict[str, Any] = {"quantization": "nf4", "gradient_checkpointing": True, "run_dir": str(tmp_path)}
+    first = trainer_for(tmp_path / "first", **nf4)
+    base = [module for module in first.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
+    assert len(base) == 7 * first.model.config.num_hidden_layers
+    assert all(layer.weight.quant_type == "nf4" and layer.weight.quant_state.nested for layer in base)
+    steps = train_once(first, tmp_path / "M1" / "adapter")
+    assert read_jsonl(tmp_path / "M1" / "training.jsonl") == steps
+
+    m0, m1 = (load_policy(params(tmp_path, quantization="nf4"), t, trainable=True).model for t in (0, 1))
+    before, after = (log_probability(model, first.train_dataset[0], "chosen").item() for model in (m0, m1))
+    assert after == pytest.approx(log_probability(first.model, first.train_dataset[0], "chosen").item(), abs=1e-3)
+    assert abs(after - before) > 0.01
+    decoding = DecodingParams(run_dir=str(tmp_path), t=1, quantization="nf4", max_new_tokens=8, threads=1)
+    policy = load_policy(decoding, 1)
+    prompt = policy.prompt_ids([{"role": "user", "content": PAIRS[0]["prompt"]}])
+    assert complete(policy, [prompt], decoding)[0].tokens > 0
+
+    second = trainer_for(tmp_path / "second", t=2, **nf4)
+    start = weights(second.model)
+    assert len(start) == 2 * len(base)
+    assert equal(start, weights(first.model))
+    assert {parameter.dtype for parameter in second.model.parameters() if parameter.requires_grad} == {torch.float32}
+    steps = train(second, tmp_path / "second" / "checkpoints")
+    assert steps[0]["margin"] == pytest.approx(0, abs=1e-4)
+    assert not equal(weights(second.model), start)
+    reference = {name.replace(".ref.", ".default."): value for name, value in weights(second.model, "ref").items()}
+    assert equal(reference, start)
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_gradient_checkpointing_changes_memory_only(tmp_path: Path, quantization: str) -> None:
+    adapters, layers = [], []
+    for on in (False, True):
+        folder = tmp_path / str(on)
+        trainer = trainer_for(folder, gradient_checkpointing=on, quantization=quantization, epochs=2)
+        train(trainer, folder / "checkpoints")
+        adapters.append(weights(trainer.model))
+        layers.append(trainer.model.is_gradient_checkpointing)
+    assert layers == [False, True]
+    assert all(torch.allclose(adapters[0][name], adapters[1][name], atol=1e-6) for name in adapters[0])
