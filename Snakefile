@@ -1,6 +1,7 @@
 """The order of the study: which notebook turns which artifacts into which, for every M_t.
 
 Run it through ``ldr run PARAMS.yaml``, which validates the parameters and makes the run folder the working directory.
+A stage that holds a model takes the resource ``gpu``, of which ``ldr run`` gives one where there is a GPU.
 A stage is complete when its manifest exists. Its parameters and the checksum of its code are rule parameters, so a
 change to either re-runs the stages it affects and no others.
 """
@@ -117,6 +118,8 @@ rule generation:
         values=notebook("02_generation"),
         code=code_hash("02_generation"),
     threads: STUDY.threads
+    resources:
+        gpu=1,
     priority: 2
     shell:
         EXECUTE
@@ -135,6 +138,8 @@ rule translation:
         values=notebook("03_translation"),
         code=code_hash("03_translation"),
     threads: STUDY.threads
+    resources:
+        gpu=1,
     priority: 2
     shell:
         EXECUTE
@@ -153,6 +158,8 @@ rule pairs:
         name="04_pairs",
         values=notebook("04_pairs"),
         code=code_hash("04_pairs"),
+    resources:
+        gpu=int(STUDY.judge == "local"),
     priority: 2
     shell:
         EXECUTE
@@ -171,6 +178,8 @@ rule training:
         values=notebook("05_qlora_dpo"),
         code=code_hash("05_qlora_dpo"),
     threads: STUDY.threads
+    resources:
+        gpu=1,
     priority: 2
     shell:
         EXECUTE
@@ -190,6 +199,8 @@ rule x_alpacaeval:
         values=notebook("06_x_alpacaeval", threads=EVAL_THREADS),
         code=code_hash("06_x_alpacaeval"),
     threads: EVAL_THREADS
+    resources:
+        gpu=1,
     shell:
         EXECUTE
 
@@ -207,6 +218,8 @@ rule mgsm:
         values=notebook("07_mgsm", threads=EVAL_THREADS),
         code=code_hash("07_mgsm"),
     threads: EVAL_THREADS
+    resources:
+        gpu=1,
     shell:
         EXECUTE
 

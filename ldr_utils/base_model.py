@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,10 @@ from typing import NamedTuple
 from ldr_utils import memory
 from ldr_utils.errors import InputError
 from ldr_utils.hardware import Check
-from ldr_utils.paths import from_root
+from ldr_utils.paths import ROOT, from_root
 
 HUB_SECONDS = 3.0
+RECIPES = {"models/smollm2-135m-instruct": "make it with python -m ldr_utils.smollm2"}  # folders that do not ship
 
 
 class Model(NamedTuple):
@@ -25,11 +27,27 @@ class Model(NamedTuple):
 
 def find_model(name: str) -> Model:
     """The base model in a local folder, in the hub's cache, or on the hub."""
+    if trouble := missing_folder(name):
+        return Model(Check("base model", "fail", trouble), memory.KNOWN.get(_bare(name)), False)
     try:
         local = from_root(name)
         return _local_model(local) if local.exists() else _hub_model(name)
     except Exception as error:
         return Model(Check("base model", "warn", f"{name}: could not be checked ({error})"), None, False)
+
+
+def missing_folder(name: str) -> str | None:
+    """Why ``name`` can be neither a model folder nor a hub name (which is not looked up here), or None."""
+    if from_root(name).exists():
+        return None
+    if re.fullmatch(r"[\w-]+/[\w.-]+", name) and not (ROOT / name.split("/")[0]).exists():
+        return None
+    return f"{name} does not exist; {RECIPES.get(name, 'give a model folder or a hub name (owner/name)')}"
+
+
+def _bare(name: str) -> str:
+    """Name without owner: the key of ``memory.KNOWN``."""
+    return name.rpartition("/")[2].lower()
 
 
 def _local_model(folder: Path) -> Model:
@@ -43,7 +61,7 @@ def _hub_model(name: str) -> Model:
     from huggingface_hub import constants, try_to_load_from_cache
 
     cached = try_to_load_from_cache(name, "config.json")
-    shape = memory.KNOWN.get(name.rpartition("/")[2].lower())
+    shape = memory.KNOWN.get(_bare(name))
     if isinstance(cached, str):
         folder = Path(cached).parent
         shape, note = _read_shape(folder)

@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say whether a study would run on this machine")
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    doctor.add_argument("--out", type=Path, metavar="DIR", help="run folder that would be used (default: runs/<study>)")
     compare = commands.add_parser("compare", help="several seeds of one study in one table")
     compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
     compare.add_argument("--out", type=Path, metavar="DIR", help="also write the report: tables, figures, notebooks")
@@ -40,10 +41,10 @@ def _compare(runs: list[Path], out: Path | None) -> str:
     return compare(runs, out)
 
 
-def _doctor(params: StudyParams) -> int:
+def _doctor(params: StudyParams, out: Path | None) -> int:
     from ldr_utils.doctor import diagnose, exit_code, render  # only this command needs it
 
-    checks = diagnose(params)
+    checks = diagnose(params, out)
     print(render(checks))
     return exit_code(checks)
 
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
         params = load_params(options.params, options.set)
         if options.command == "doctor":
-            return _doctor(params)
+            return _doctor(params, options.out)
         if options.cores < 1:
             raise InputError(f"--cores {options.cores}: must be at least 1")
         return run_study(params, options.out, options.cores, options.until)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from ldr_utils import plots, report
 from ldr_utils.errors import InputError
@@ -15,12 +16,19 @@ from ldr_utils.records import write_text
 from ldr_utils.results import read_rows, rows, split_of
 from ldr_utils.stats import mean_interval
 
-CAUTION = (
-    "The micro world is a set of templates and a model of two million parameters. These figures show that the mechanism"
-    " and the software work; they are **not** comparable in size with those of large models, and no claim about large"
-    " models follows from them. Columns named *paper* are the authors' numbers for Llama-3-8B-Instruct"
-    " (arXiv 2410.08964), on other data."
-)
+CAUTION = {  # by the source of the data
+    "micro": "The micro world is a set of templates and a model of two million parameters. These figures show that the"
+    " mechanism and the software work; they are **not** comparable in size with those of large models, and no claim"
+    " about large models follows from them. Columns named *paper* are the authors' numbers for Llama-3-8B-Instruct"
+    " (arXiv 2410.08964), on other data.",
+    "published": "Columns named *paper* are the authors' numbers for Llama-3-8B-Instruct (arXiv 2410.08964). Sizes,"
+    " settings and judge differ from theirs where the params file says so.",
+}
+SEEDS = {
+    "micro": "each draws its own prompts and its own test problems; none was used while settings were chosen\n"
+    "(`reports/LOG.md`)",
+    "published": "all read the same prompts and the same test problems",
+}
 FIGURES = {
     "mgsm_accuracy.png": "MGSM accuracy over the iterations, all seeds together; bars are 95 % intervals",
     "x_alpacaeval_win_rate.png": "X-AlpacaEval win rate against the reference answers, all seeds together",
@@ -58,7 +66,7 @@ def levels(runs: Sequence[Run], params: ReportParams, task: str) -> pd.DataFrame
     table = []
     for t in range(params.iterations + 1):
         intervals = mean_interval(report.problem_scores(runs, task, "lidr", t), seed=params.seed)
-        for lang in params.all_languages:
+        for lang in (lang for lang in params.all_languages if lang in intervals):
             metric = report.PAPER_METRIC[task]
             table += rows(params, "lidr", f"M{t}", task, metric, {lang: intervals[lang]}, split_of(lang, params))
     return pd.DataFrame(table)
@@ -94,10 +102,15 @@ def _publish(runs: Sequence[Run], params: Sequence[ReportParams], gains: pd.Data
         # papermill notes where files lay; a reader elsewhere has no use for it
         text = notebook.read_text(encoding="utf-8").replace(f"{ROOT}/", "")
         write_text(out / "notebooks" / notebook.relative_to(first.root / "notebooks"), text)
-    write_text(out / "README.md", _readme(results, params, gains, out))
+    write_text(out / "README.md", _readme(results, params, _source(first), gains, out))
 
 
-def _readme(results: pd.DataFrame, params: Sequence[ReportParams], gains: pd.DataFrame, out: Path) -> str:
+def _source(run: Run) -> str:
+    """Where the run's data came from, as its resolved parameters say."""
+    return str(yaml.safe_load(run.params.read_text(encoding="utf-8"))["source"])
+
+
+def _readme(results: pd.DataFrame, params: Sequence[ReportParams], source: str, gains: pd.DataFrame, out: Path) -> str:
     seeds = ", ".join(str(own.seed) for own in params)
     figures = "\n\n".join(
         f"![{caption}](figures/{name})\n*{caption}.*"
@@ -110,10 +123,9 @@ def _readme(results: pd.DataFrame, params: Sequence[ReportParams], gains: pd.Dat
     )
     return f"""# Study `{params[0].study}`: what came out
 
-{CAUTION}
+{CAUTION[source]}
 
-Seeds {seeds}: each draws its own prompts and its own test problems; none was used while settings were chosen
-(`reports/LOG.md`). Every number stands in [results.csv](results.csv).
+Seeds {seeds}: {SEEDS[source]}. Every number stands in [results.csv](results.csv).
 
 ## Gains
 

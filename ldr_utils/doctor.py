@@ -7,6 +7,7 @@ import shutil
 import textwrap
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -16,22 +17,30 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldr_utils import hardware, memory
+from ldr_utils.backends import choose_backend, vllm_is_installed
 from ldr_utils.base_model import Model, find_model
+from ldr_utils.errors import InputError
 from ldr_utils.hardware import GIB, Check, Device, Verdict
 from ldr_utils.params import StudyParams
-from ldr_utils.paths import ROOT, from_root
+from ldr_utils.paths import ROOT, run_folder
 
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
-JUDGE_KEYS: dict[str, str] = {}  # judge -> environment variable that holds its key; the rubric judge needs none
 
 
-def diagnose(params: StudyParams) -> list[Check]:
+def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     """Look at everything a study needs on this machine.
+
+    Parameters
+    ----------
+    params : StudyParams
+        The validated parameters.
+    out : Path, optional
+        The run folder; ``runs/<study>`` without one.
 
     Returns
     -------
     list of Check
-        Always complete: what could not be looked at is a warning. Takes less than 10 s.
+        Always complete: what could not be looked at is a warning. Takes seconds, a minute where torch hangs.
     """
     deadline = time.monotonic() + hardware.PROBE_SECONDS
     probe = hardware.start_probe(params.dtype)
@@ -40,7 +49,7 @@ def diagnose(params: StudyParams) -> list[Check]:
         _guarded("packages", check_packages),
         model.check,
         _guarded("data", lambda: check_data(params)),
-        _guarded("disk", lambda: check_disk(params, model)),
+        _guarded("disk", lambda: check_disk(params, model, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
     ]
     device = hardware.finish_probe(probe, deadline)
@@ -129,32 +138,66 @@ def _misfit(requirement: Requirement, asker: str) -> str | None:
 
 
 def check_data(params: StudyParams) -> Check:
-    """Whether the prompts and test sets can be had."""
-    from ldr_utils.data import check_micro_languages
+    """Whether the prompts and test sets can be had; nothing is downloaded."""
+    from ldr_utils.coverage import check_languages, files_needed
 
-    if missing := check_micro_languages(params.all_languages):
-        return Check(
-            "data", "fail", f"the micro world lacks {', '.join(missing)}; remove them from languages and unseen"
-        )
-    return Check("data", "ok", "made on this machine (the micro world); nothing to download")
+    try:
+        tests = check_languages(params)
+    except InputError as error:
+        return Check("data", "fail", str(error))
+    if params.source == "micro":
+        return Check("data", "ok", "made on this machine (the micro world); nothing to download")
+    files = files_needed(params)
+    if trouble := None if params.data_dir else _download_trouble(files):
+        return Check("data", "fail", trouble)
+    where = f"in {params.data_dir}" if params.data_dir else "in the cache or open to download"
+    covered = "; ".join(f"{name} in {', '.join(languages)}" for name, languages in tests.items())
+    return Check("data", "ok", f"{len(files)} files {where}; {covered}; licences: {_licences(files)}")
 
 
-def check_disk(params: StudyParams, model: Model) -> Check:
-    """Free space for the run folder and, where the model is not here yet, for the hub's cache."""
+def _download_trouble(files: list[tuple[str, str]]) -> str | None:
     from huggingface_hub import constants
 
-    needs = [(from_root(f"runs/{params.study}"), run_bytes(params, model.shape))]
+    from ldr_utils.published import SECONDS, find, unreachable
+
+    servers = sorted({find(*file).server for file in files if not find(*file).cached(file[1])})
+    if servers and constants.is_offline_mode():
+        return "files are missing in the cache, and offline mode is set; download them where there is a network"
+    if silent := unreachable(servers):
+        names = " and ".join(silent)
+        return f"files are missing in the cache, and no answer from {names} within {SECONDS:.0f} s; set data_dir"
+    return None
+
+
+def _licences(files: list[tuple[str, str]]) -> str:
+    from ldr_utils.real_data import LICENCES
+
+    names = dict.fromkeys(layout.split("/")[0] for layout, _ in files)
+    return ", ".join(f"{name} {LICENCES[name][0]}" for name in names)
+
+
+def check_disk(params: StudyParams, model: Model, out: Path | None = None) -> Check:
+    """Free space for the run folder and, where the model is not here yet, for the hub's cache.
+
+    The two are added up where they share a disk. The run folder is ``out``, or ``runs/<study>``.
+    """
+    from huggingface_hub import constants
+
+    needs = [(run_folder(params.study, out), run_bytes(params, model.shape))]
     if model.to_download and model.shape:
         needs.append((Path(constants.HF_HUB_CACHE), memory.weight_bytes(model.shape, "bfloat16", "none")))
     details: list[str] = []
     verdict: Verdict = "ok"
+    asked: Counter[int] = Counter()
     for folder, need in needs:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free
+        asked[there.stat().st_dev] += need
         details.append(f"{folder}: about {_size(need)} of {_size(free)} free")
-        if need > free or not os.access(there, os.W_OK):
+        usable = there.is_dir() and os.access(there, os.W_OK)
+        if asked[there.stat().st_dev] > free or not usable:
             verdict = "fail"
-            details[-1] += "" if need > free else f", but {there} is not writable"
+            details[-1] += "; free some or choose another disk" if usable else f", but {there} is no writable folder"
     return Check("disk", verdict, "; ".join(details))
 
 
@@ -174,12 +217,16 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
 
 def check_judge_key(params: StudyParams) -> Check:
     """Whether the judge's key is set (never what it is)."""
-    variable = JUDGE_KEYS.get(params.judge)
-    if variable is None:
+    from ldr_utils.judges.endpoint import needs_key
+
+    if params.judge != "openai":
         return Check("judge key", "ok", f"not needed for the {params.judge} judge")
-    if os.environ.get(variable):
-        return Check("judge key", "ok", f"{variable} is set")
-    return Check("judge key", "fail", f"the {params.judge} judge needs {variable}; set it")
+    if os.environ.get(params.judge_key_env):
+        return Check("judge key", "ok", f"{params.judge_key_env} is set")
+    if not needs_key(params.judge_url):
+        return Check("judge key", "ok", f"not needed for a judge on this machine ({params.judge_url})")
+    where = params.judge_url or "OpenAI"
+    return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
 
 
 def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
@@ -200,38 +247,67 @@ def check_training(params: StudyParams, shape: memory.Shape | None, device: Devi
     full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
     if full > plan({}).logits:
         note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
-    return _against("memory: training", plan, remedies, device, note)
+    return _against("memory: training", plan, remedies, device.free, note)
 
 
 def check_generation(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
-    """The generation plan against the device's free memory."""
+    """The plan of the backend that would generate against the device, and the answers against the model's positions."""
+    name = "memory: generation"
     if shape is None:
-        return Check("memory: generation", "warn", "not planned: the model's sizes are not known (see base model)")
+        return Check(name, "warn", "not planned: the model's sizes are not known (see base model)")
+    try:
+        backend = choose_backend(params, vllm_is_installed(), device.capability).name
+    except InputError as error:
+        return Check(name, "warn", f"not planned: {error}")
+    check = (_check_vllm if backend == "vllm" else _check_transformers)(name, params, shape, device)
+    limit = params.max_model_len if backend == "vllm" and params.max_model_len else shape.positions
+    longest = memory.longest_sequence(params)
+    if not limit or longest <= limit:
+        return check
+    most = (limit - memory.TEMPLATE_TOKENS) // 2
+    detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
+    verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
+    return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
 
+
+def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
     def plan(changes: dict[str, Any]) -> memory.Plan:
         return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
     remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
-    return _against("memory: generation", plan, remedies, device, "all answers of a batch max_new_tokens long")
+    note = "all answers of a batch max_new_tokens long"
+    return _against(name, plan, remedies, device.free, note)
+
+
+def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+    """vLLM takes its share of the device at once: it must be free, and hold the model and one whole sequence."""
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+
+    if device.gpu is None:
+        return _against(name, plan, [], device.free, "vLLM on a CPU")
+    share = int(params.gpu_memory * device.total)
+    if share > device.free:
+        detail = f"vLLM takes {_size(share)}, but {_size(device.free)} of {_size(device.total)} are free"
+        return Check(name, "fail", f"{detail}; set gpu_memory: {int(100 * device.free / device.total) / 100}")
+    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts"
+    return _against(name, plan, [{"max_model_len": memory.longest_sequence(params)}], share, note)
 
 
 def _against(
-    name: str,
-    plan_with: Callable[[dict[str, Any]], memory.Plan],
-    remedies: list[dict[str, Any]],
-    device: Device,
-    note: str,
+    name: str, plan_with: Callable[[dict[str, Any]], memory.Plan], remedies: list[dict[str, Any]], free: int, note: str
 ) -> Check:
-    plan, room = plan_with({}), MARGIN * device.free
+    plan, room = plan_with({}), MARGIN * free
     parts = ", ".join(f"{part.replace('_', ' ')} {_size(size)}" for part, size in plan.parts.items())
-    detail = f"{_size(plan.total)} of {_size(device.free)} free ({parts}); {note}"
+    detail = f"{_size(plan.total)} of {_size(free)} free ({parts}); {note}"
     if plan.total <= room:
         return Check(name, "ok", detail)
     change = next((change for change in remedies if plan_with(change).total <= room), None)
     settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
     advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
-    return Check(name, "warn" if plan.total <= device.free else "fail", f"{detail}; {advice}")
+    return Check(name, "warn" if plan.total <= free else "fail", f"{detail}; {advice}")
 
 
 def _size(count: int) -> str:

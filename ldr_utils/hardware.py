@@ -10,17 +10,18 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from ldr_utils import memory
+from ldr_utils.backends import choose_backend, vllm_is_installed
+from ldr_utils.errors import InputError
 from ldr_utils.params import StudyParams
 from ldr_utils.paths import ROOT
 
 Verdict = Literal["ok", "warn", "fail"]
 GIB = 2**30
-PROBE_SECONDS = 8.0  # importing torch; CUDA can hang on a sick driver
+PROBE_SECONDS = 60.0  # importing torch takes long from a cold or busy disk; CUDA can hang on a sick driver
 CPU_PARAMETERS = 500_000_000  # beyond this a study on a CPU takes days
 
 
@@ -143,8 +144,11 @@ def check_precision(params: StudyParams, device: Device) -> Check:
         "float16": "the GPU has no bfloat16; adapters train in float32",
         "float32": "fastest on a CPU",
     }[device.dtype]
-    vllm = "vllm is importable but not used" if find_spec("vllm") else "the only one"
-    backend = f"weights {'in NF4' if params.quantization == 'nf4' else 'not quantised'}; backend transformers ({vllm})"
+    try:
+        choice = choose_backend(params, vllm_is_installed(), device.capability)
+    except InputError as error:
+        return Check("precision", "fail", str(error))
+    backend = f"weights {'in NF4' if params.quantization == 'nf4' else 'not quantised'}; {choice}"
     if params.dtype == "auto":
         return Check("precision", "ok", f"{device.dtype}, chosen because {why}; {backend}")
     detail = f"{device.dtype}, set by dtype; {backend}"

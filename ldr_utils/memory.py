@@ -19,6 +19,7 @@ FLOAT = 4
 FAMILIES = ("llama", "mistral", "qwen2")
 TEMPLATE_TOKENS = 128  # chat template and instruction around the text that a translation prompt carries
 HEAD_TOKENS, HEAD_VOCAB = 4096, 32768  # tile of TRL's fused lm head (trl/kernels/chunked_logprob.py)
+VLLM_TOKENS, VLLM_SEQUENCES = 8192, 256  # of one scheduling step, vLLM's defaults for offline generation
 HEAD_COPIES = 7  # float32 tiles alive at once in its backward where Triton is missing (CPU)
 
 
@@ -49,6 +50,7 @@ class Shape:
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
+    positions: int = 0  # tokens that a prompt and its answer may have together; 0 where it is not known
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Shape:
@@ -77,6 +79,7 @@ class Shape:
                 qkv_bias=bias or family == "qwen2",
                 output_bias=bias,
                 mlp_bias=family == "llama" and bool(config.get("mlp_bias")),
+                positions=int(config.get("max_position_embeddings") or 0),
             )
         except KeyError as missing:
             raise InputError(f"config.json: {missing.args[0]} is missing; give the model's complete config") from None
@@ -267,8 +270,8 @@ def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: in
         Rank of the adapter that M_1 and later carry.
     """
     width, batch = WIDTH[dtype], params.batch_size
-    prompt = params.max_new_tokens + TEMPLATE_TOKENS
-    length = prompt + params.max_new_tokens
+    length = longest_sequence(params)
+    prompt = length - params.max_new_tokens
     h, a, m = shape.hidden, shape.attention, shape.intermediate
     attention, mlp = 4 * a * width + 2 * h * FLOAT, 3 * m * width + m * FLOAT
     prefill = batch * (prompt * (2 * h * width + max(attention, mlp)) + prompt**2 * (1 + width))
@@ -283,20 +286,55 @@ def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: in
     )
 
 
+def longest_sequence(params: DecodingParams) -> int:
+    """Tokens of a translation prompt around an answer of ``max_new_tokens``, and of a translation as long."""
+    return 2 * params.max_new_tokens + TEMPLATE_TOKENS
+
+
+def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> Plan:
+    """Memory that vLLM cannot do without; it takes the share ``gpu_memory`` of the device whatever it needs.
+
+    Weights are unquantised (vLLM's core has no bitsandbytes). The cache must hold one sequence of ``max_model_len``
+    tokens, by default the model's own; more of it only means more prompts side by side. Activations are those of one
+    scheduling step of ``VLLM_TOKENS``, estimated as hidden state and MLP; CUDA graphs are left to the margin.
+
+    Parameters
+    ----------
+    shape : Shape
+        The base model.
+    params : DecodingParams
+        Length of answers and of the cache.
+    dtype : str
+        Key of ``WIDTH``: what ``models.choose_dtype`` decides.
+    lora_r : int
+        Rank of the adapter that M_1 and later carry.
+    """
+    width = WIDTH[dtype]
+    tokens = params.max_model_len or shape.positions or longest_sequence(params)
+    return Plan(
+        weights=weight_bytes(shape, dtype, "none"),
+        adapter=adapter_count(shape, lora_r) * width,
+        kv_cache=tokens * kv_bytes_per_token(shape, dtype),
+        activations=VLLM_TOKENS * (4 * shape.hidden + 3 * shape.intermediate) * width,
+        logits=VLLM_SEQUENCES * shape.vocab * (width + 2 * FLOAT),
+    )
+
+
 def _dequantised(shape: Shape, quantization: str, width: int) -> int:
     """The largest matrix, taken out of NF4 for one product."""
     return max(linear.weights for linear in shape.linears) * width if quantization == "nf4" else 0
 
 
 # Sizes of models this study is run on, so that a plan needs no download: vocab, hidden, layers, heads, kv_heads,
-# head_dim, intermediate, tied, qkv_bias. Keyed by name without owner, for mirrors.
+# head_dim, intermediate, tied, qkv_bias, as in the config.json of each on the hub. Keyed by name without owner, for
+# mirrors.
 KNOWN = {
-    "meta-llama-3-8b-instruct": Shape(128256, 4096, 32, 32, 8, 128, 14336),
-    "llama-2-7b-chat-hf": Shape(32000, 4096, 32, 32, 32, 128, 11008),
-    "llama-3.2-1b-instruct": Shape(128256, 2048, 16, 32, 8, 64, 8192, True),
-    "llama-3.2-3b-instruct": Shape(128256, 3072, 28, 24, 8, 128, 8192, True),
-    "qwen2-7b-instruct": Shape(152064, 3584, 28, 28, 4, 128, 18944, False, True),
-    "qwen2.5-1.5b-instruct": Shape(151936, 1536, 28, 12, 2, 128, 8960, True, True),
-    "qwen2.5-3b-instruct": Shape(151936, 2048, 36, 16, 2, 128, 11008, True, True),
-    "smollm2-135m-instruct": Shape(49152, 576, 30, 9, 3, 64, 1536, True),
+    "meta-llama-3-8b-instruct": Shape(128256, 4096, 32, 32, 8, 128, 14336, positions=8192),
+    "llama-2-7b-chat-hf": Shape(32000, 4096, 32, 32, 32, 128, 11008, positions=4096),
+    "llama-3.2-1b-instruct": Shape(128256, 2048, 16, 32, 8, 64, 8192, True, positions=131072),
+    "llama-3.2-3b-instruct": Shape(128256, 3072, 28, 24, 8, 128, 8192, True, positions=131072),
+    "qwen2-7b-instruct": Shape(152064, 3584, 28, 28, 4, 128, 18944, False, True, positions=32768),
+    "qwen2.5-1.5b-instruct": Shape(151936, 1536, 28, 12, 2, 128, 8960, True, True, positions=32768),
+    "qwen2.5-3b-instruct": Shape(151936, 2048, 36, 16, 2, 128, 11008, True, True, positions=32768),
+    "smollm2-135m-instruct": Shape(49152, 576, 30, 9, 3, 64, 1536, True, positions=8192),
 }

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ldr_utils.errors import InputError
 from ldr_utils.languages import NAMES
-from ldr_utils.paths import ROOT, from_root
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -59,11 +58,23 @@ class Common(_Params):
 class DataParams(Common):
     """01_data."""
 
+    source: Literal["micro", "published"] = "micro"
+    data_dir: str = ""
+    train_set: Literal["alpagasus", "gsm8k"] = "alpagasus"
     iterations: Positive = 2
     prompts_per_iteration: Positive = 200
     arithmetic_share: Share = 0.6
     mgsm_problems: Positive = 150
     alpaca_prompts: Positive = 100
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_source(self) -> Self:
+        """A notebook is always given every key, so that only a value other than the default shows what was meant."""
+        of_other = {"micro": ["data_dir", "train_set"], "published": ["arithmetic_share"]}[self.source]
+        for key in of_other:
+            if getattr(self, key) != DataParams.model_fields[key].default:
+                raise ValueError(f"{key}: has no meaning with source: {self.source}; remove it or change source")
+        return self
 
 
 class ModelParams(Common):
@@ -83,6 +94,9 @@ class DecodingParams(ModelParams):
     batch_size: Positive = 100
     max_new_tokens: Positive = 110
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    backend: Literal["auto", "transformers", "vllm"] = "auto"
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
+    max_model_len: Count = 0
 
 
 class GenerationParams(DecodingParams):
@@ -93,12 +107,49 @@ class TranslationParams(DecodingParams):
     """03_translation."""
 
 
-class PairsParams(Common):
+class JudgeParams(Common):
+    """Stages that judge; see ``ldr_utils.judging``."""
+
+    judge: Literal["rubric", "local", "openai"] = "rubric"
+    judge_model: str = ""
+    judge_url: str = ""
+    judge_key_env: str = "JUDGE_API_KEY"
+    judge_concurrency: Positive = 8
+    judge_batch_size: Positive = 8
+    judge_price_in: Annotated[float, Field(ge=0)] = 0.0
+    judge_price_out: Annotated[float, Field(ge=0)] = 0.0
+    judge_budget: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("judge_key_env")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        """The value stays out of the message: it could be the key itself."""
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
+            raise ValueError("judge_key_env: is not the name of an environment variable; name the one that has the key")
+        return value
+
+    @field_validator("judge_url")
+    @classmethod
+    def _is_an_endpoint(cls, value: str) -> str:
+        """Neither a user nor a query: they are where a key would be, and params are written to files."""
+        if value and not re.fullmatch(r"https?://[\w.\-\[\]:]+(/[\w./~\-]*)?", value):
+            raise ValueError("judge_url: is not a plain address; write it like http://localhost:8000/v1")
+        return value
+
+    @model_validator(mode="after")
+    def _judge_is_complete(self) -> Self:
+        if self.judge != "rubric" and not self.judge_model:
+            raise ValueError(f"judge_model: the {self.judge} judge needs one; name a model")
+        if self.judge_budget and not self.judge_price_in + self.judge_price_out:
+            raise ValueError("judge_budget: needs the judge's prices; set judge_price_in and judge_price_out")
+        return self
+
+
+class PairsParams(JudgeParams):
     """04_pairs."""
 
     t: Count = 0
     english_pairs: Literal["all", "last"] = "all"
-    judge: Literal["rubric"] = "rubric"
 
 
 class TrainingParams(ModelParams):
@@ -129,10 +180,8 @@ class TrainingParams(ModelParams):
             raise ValueError("alpha: the sft arm trains on the NLL term alone; set alpha above 0")
 
 
-class AlpacaParams(DecodingParams):
+class AlpacaParams(DecodingParams, JudgeParams):
     """06_x_alpacaeval."""
-
-    judge: Literal["rubric"] = "rubric"
 
 
 class MgsmParams(DecodingParams):
@@ -192,17 +241,9 @@ class StudyParams(DataParams, GenerationParams, TrainingParams, AlpacaParams, Re
             raise ValueError("arms: an arm is listed twice; list each once")
         if "sft" in self.arms:
             self._check_nll()
+        if self.judge == "rubric" and self.source != "micro":
+            raise ValueError(f"judge: the rubric knows the micro world only, not source: {self.source}; choose another")
         return self
-
-    @field_validator("base_model")
-    @classmethod
-    def _model_exists(cls, value: str) -> str:
-        if from_root(value).exists():
-            return value
-        top = value.split("/")[0]
-        if not re.fullmatch(r"[\w-]+/[\w.-]+", value) or (ROOT / top).exists():
-            raise ValueError(f"base_model: {value} does not exist; give a model folder or a hub name (owner/name)")
-        return value
 
     def for_notebook(self, name: str) -> dict[str, Any]:
         """The parameters that notebook ``name`` takes from the study (without those the driver sets per run)."""

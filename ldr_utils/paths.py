@@ -14,6 +14,11 @@ def from_root(path: str | Path) -> Path:
     return ROOT / path
 
 
+def run_folder(study: str, out: Path | None) -> Path:
+    """Where a study runs: ``out``, relative to the working directory, or ``runs/<study>`` of the repository."""
+    return from_root(f"runs/{study}") if out is None else out.resolve()
+
+
 @dataclass(frozen=True)
 class Run:
     """The files of one run folder (the layout is a contract with tools outside the project)."""

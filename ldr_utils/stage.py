@@ -18,7 +18,25 @@ from ldr_utils.paths import ROOT, from_root
 from ldr_utils.provenance import digest, engine_hash, git_state, package_versions, sha256
 from ldr_utils.records import write_text
 
-PER_MACHINE = {"run_dir", "threads"}  # where and how a stage ran, not what it computed
+PER_MACHINE = {  # where, how fast and at what price a stage ran, not what it computed
+    "run_dir",
+    "threads",
+    "gpu_memory",
+    "judge_concurrency",
+    "judge_key_env",
+    "judge_price_in",
+    "judge_price_out",
+    "judge_budget",
+}
+WRITERS = {  # folder of a manifest -> the notebook that writes it, to tell who opens a later one first
+    "data": "01_data",
+    "responses": "02_generation",
+    "translations": "03_translation",
+    "pairs": "04_pairs",
+    "adapter": "05_qlora_dpo",
+    "x_alpacaeval": "06_x_alpacaeval",
+    "mgsm": "07_mgsm",
+}
 
 
 @dataclass
@@ -54,7 +72,7 @@ class Stage:
         """
         for path in inputs:
             if not path.exists():
-                raise InputError(f"{path}: no such file; run the stage that writes it first")
+                raise InputError(f"{path}: no such file; run {WRITERS.get(path.parent.name, 'its stage')} first")
         stage = cls(name, folder, params, inputs)
         key = stage.key()
         mark = folder / "stage.json"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
-from ldr_utils.data import check_micro_languages
+from ldr_utils.base_model import missing_folder
+from ldr_utils.coverage import check_languages
 from ldr_utils.errors import InputError
 from ldr_utils.params import PER_RUN, StudyParams
-from ldr_utils.paths import ROOT, Run, from_root
+from ldr_utils.paths import ROOT, Run, run_folder
 from ldr_utils.records import write_text
 
 
@@ -34,16 +36,24 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
     -------
     int
         0, or 1 when a stage failed.
+
+    Raises
+    ------
+    InputError
+        When the base model's folder is missing, or the data lack a language that the study asks for.
     """
-    if missing := check_micro_languages(params.all_languages):
-        raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
-    run = Run(from_root(f"runs/{params.study}") if out is None else out.resolve())
+    if trouble := missing_folder(params.base_model):
+        raise InputError(f"base_model: {trouble}")
+    check_languages(params)
+    run = Run(run_folder(params.study, out))
     values = params.model_dump(exclude=PER_RUN)
     write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     config = run.root / "snakemake.json"
     write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root), "until": until}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(run.root)]
     command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete"]
+    if shutil.which("nvidia-smi"):  # two models side by side would not fit one GPU
+        command += ["--resources", "gpu=1"]
     command += ["--quiet", "host", "progress", "reason", "rules"]
     status = subprocess.run(command, check=False).returncode
     if status != 0:

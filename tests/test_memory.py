@@ -19,10 +19,12 @@ from ldr_utils.memory import (
     full_logits_bytes,
     generation_plan,
     kv_bytes_per_token,
+    longest_sequence,
     nf4_bytes,
     parameter_count,
     saved_bytes,
     training_plan,
+    vllm_plan,
     weight_bytes,
 )
 from ldr_utils.params import DecodingParams, TrainingParams
@@ -36,6 +38,7 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "attention_bias": False,
             "hidden_size": 4096,
             "intermediate_size": 14336,
+            "max_position_embeddings": 8192,
             "num_attention_heads": 32,
             "num_hidden_layers": 32,
             "num_key_value_heads": 8,
@@ -49,6 +52,7 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "model_type": "llama",
             "hidden_size": 4096,
             "intermediate_size": 11008,
+            "max_position_embeddings": 4096,
             "num_attention_heads": 32,
             "num_hidden_layers": 32,
             "num_key_value_heads": 32,
@@ -63,6 +67,7 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "model_type": "qwen2",
             "hidden_size": 3584,
             "intermediate_size": 18944,
+            "max_position_embeddings": 32768,
             "num_attention_heads": 28,
             "num_hidden_layers": 28,
             "num_key_value_heads": 4,
@@ -78,6 +83,7 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "hidden_size": 576,
             "intermediate_size": 1536,
             "mlp_bias": False,
+            "max_position_embeddings": 8192,
             "num_attention_heads": 9,
             "num_hidden_layers": 30,
             "num_key_value_heads": 3,
@@ -94,6 +100,7 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "hidden_size": 2048,
             "intermediate_size": 8192,
             "mlp_bias": False,
+            "max_position_embeddings": 131072,
             "num_attention_heads": 32,
             "num_hidden_layers": 16,
             "num_key_value_heads": 8,
@@ -101,10 +108,23 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "vocab_size": 128256,
         },
     ),
+    "qwen2.5-1.5b-instruct": (
+        1_543_714_304,
+        {
+            "model_type": "qwen2",
+            "hidden_size": 1536,
+            "intermediate_size": 8960,
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 12,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+            "vocab_size": 151936,
+        },
+    ),
 }
 COUNTS = {name: count for name, (count, _) in PUBLISHED.items()} | {
     "llama-3.2-3b-instruct": 3_212_749_824,
-    "qwen2.5-1.5b-instruct": 1_543_714_304,
     "qwen2.5-3b-instruct": 3_085_938_688,
 }
 LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
@@ -164,6 +184,8 @@ def test_kv_cache_per_token() -> None:
     assert kv_bytes_per_token(LLAMA_8B, "bfloat16") == 2 * 32 * 8 * 128 * 2 == 131_072
     assert kv_bytes_per_token(KNOWN["llama-2-7b-chat-hf"], "float16") == 524_288
     assert kv_bytes_per_token(KNOWN["qwen2-7b-instruct"], "float32") == 114_688
+    assert kv_bytes_per_token(KNOWN["qwen2.5-1.5b-instruct"], "float16") == 2 * 28 * 2 * 128 * 2 == 28_672
+    assert kv_bytes_per_token(KNOWN["smollm2-135m-instruct"], "float32") == 2 * 30 * 3 * 64 * 4 == 46_080
 
 
 def test_adapters_of_known_models() -> None:
@@ -456,3 +478,33 @@ def test_generation_plan_of_llama_3_8b() -> None:
     assert plan.kv_cache == 16 * (1000 + 128 + 1000) * 131_072
     assert plan.logits == 16 * 128256 * (2 + 4 * 4)
     assert (plan.gradients, plan.optimizer, plan.reference) == (0, 0, 0)
+
+
+def test_vllm_plan_of_llama_3_8b() -> None:
+    """Unquantised whatever trains; the cache holds one sequence as long as the model or max_model_len allows."""
+    params = DecodingParams(quantization="nf4", max_new_tokens=1000, max_model_len=4096)
+    plan = vllm_plan(LLAMA_8B, params, "bfloat16", lora_r=16)
+    assert plan.weights == 2 * 8_030_261_248
+    assert plan.adapter == 2 * 41_943_040
+    assert plan.kv_cache == 4096 * 131_072
+    own = params.model_copy(update={"max_model_len": 0})
+    assert vllm_plan(LLAMA_8B, own, "bfloat16", lora_r=16).kv_cache == 8192 * 131_072
+    assert longest_sequence(params) == 1000 + 128 + 1000
+
+
+def test_float16_nf4_of_the_colab_study_fits_a_t4() -> None:
+    shape = KNOWN["qwen2.5-1.5b-instruct"]
+    params = TrainingParams(
+        quantization="nf4", lora_r=8, train_batch_size=1, max_length=896, gradient_checkpointing=True
+    )
+    plan = training_plan(shape, params, "float16", on_gpu=True)
+    embeddings, norms = 151936 * 1536, (2 * 28 + 1) * 1536
+    biases = 28 * (1536 + 2 * 256)
+    linears = 1_543_714_304 - embeddings - norms - biases
+    assert plan.weights == pytest.approx(linears * 4.127 / 8 + 4 * (embeddings + norms + biases), rel=1e-3)
+    assert plan.total < 4 * 2**30
+    generation = generation_plan(
+        shape, DecodingParams(quantization="nf4", batch_size=32, max_new_tokens=384), "float16", lora_r=8
+    )
+    assert generation.kv_cache == 32 * (384 + 128 + 384) * 28_672
+    assert generation.total < 14 * 2**30

@@ -10,9 +10,10 @@ import nbformat
 import pytest
 
 from ldr_utils.params import NOTEBOOKS as SCHEMAS
-from ldr_utils.paths import NOTEBOOKS
+from ldr_utils.paths import NOTEBOOKS, ROOT
 
 FILES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+ALL = [*FILES, NOTEBOOKS / "colab.ipynb"]
 
 
 def read(path: Path) -> Any:
@@ -32,7 +33,8 @@ def test_opens_with_its_purpose_and_exactly_one_parameters_cell(path: Path) -> N
     cells = read(path).cells
     assert cells[0].cell_type == "markdown"
     assert cells[0].source.startswith(f"# {path.stem[:2]} ")
-    assert [cell.id for cell in parameters(path)] == [cells[1].id]
+    first = next(cell for cell in cells if cell.cell_type == "code" and "colab" not in cell.metadata.get("tags", []))
+    assert [cell.id for cell in parameters(path)] == [first.id]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
@@ -49,7 +51,7 @@ def test_parameters_are_those_of_the_schema_with_help_and_valid_defaults(path: P
     assert all(isinstance(value, flat) for value in values.values())
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_is_kept_without_outputs(path: Path) -> None:
     for cell in read(path).cells:
         if cell.cell_type == "code":
@@ -57,7 +59,7 @@ def test_is_kept_without_outputs(path: Path) -> None:
             assert cell.execution_count is None
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_code_cells_are_short_and_define_nothing(path: Path) -> None:
     for cell in read(path).cells:
         if cell.cell_type != "code":
@@ -68,6 +70,18 @@ def test_code_cells_are_short_and_define_nothing(path: Path) -> None:
             assert len(cell.source.split("\n")) <= 22, cell.source
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_results_are_followed_by_an_observation(path: Path) -> None:
     assert any("**Observation.**" in cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def test_colab_notebook_takes_three_flat_parameters() -> None:
+    (cell,) = parameters(NOTEBOOKS / "colab.ipynb")
+    assert all("  # help: " in line for line in cell.source.split("\n"))
+    values = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
+    assert {name: type(value) for name, value in values.items()} == {
+        "params_file": str,
+        "out": str,
+        "save_to_drive": bool,
+    }
+    assert (ROOT / values["params_file"]).is_file()

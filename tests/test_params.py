@@ -96,12 +96,6 @@ def test_refusal_names_file_key_and_fault(tmp_path: Path, text: str, key: str, h
     assert hint in complaint
 
 
-@pytest.mark.parametrize("model", ["tests/no_such_model", "/no/such/folder", "./no_such", "owner/name/more", "nothing"])
-def test_missing_model(tmp_path: Path, model: str) -> None:
-    path = write(tmp_path, head=f"base_model: {model}\n")
-    assert refusal(path).startswith(f"{path}: base_model: {model} does not exist")
-
-
 def test_hub_name_is_not_looked_up(tmp_path: Path) -> None:
     path = write(tmp_path, head="base_model: meta-llama/Meta-Llama-3-8B-Instruct\n")
     assert load_params(path).base_model == "meta-llama/Meta-Llama-3-8B-Instruct"

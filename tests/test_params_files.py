@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ldr_utils.coverage import check_languages
+from ldr_utils.memory import KNOWN
 from ldr_utils.params import NOTEBOOKS, PER_RUN, StudyParams, load_params
 from ldr_utils.paths import ROOT
 
 FILES = sorted((ROOT / "params").glob("*.yaml"))
+REAL = [path for path in FILES if yaml.safe_load(path.read_text()).get("source") == "published"]
 STUDY_NOTEBOOKS = [name for name in NOTEBOOKS if name != "00_base_model"]
 
 
@@ -35,3 +42,47 @@ def test_every_study_parameter_belongs_to_a_notebook() -> None:
 def test_micro_names_every_parameter() -> None:
     """The default study doubles as the reference of all parameters."""
     assert set(yaml.safe_load((ROOT / "params" / "micro.yaml").read_text())) == set(StudyParams.model_fields) - PER_RUN
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_opens_with_what_it_is_for(path: Path) -> None:
+    first = path.read_text().split("\n")[0]
+    assert re.match(r"# \w+", first), first
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
+def test_every_key_says_where_its_value_comes_from(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    assert [line for line in lines if not re.match(r"\w+: .*\S +# \S+", line)] == []
+    assert all(len(line) <= 120 for line in lines)
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
+def test_no_folder_of_ours_is_a_default(path: Path) -> None:
+    assert load_params(path).data_dir == ""
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
+def test_every_language_is_published(path: Path) -> None:
+    params = load_params(path)
+    tests = check_languages(params)
+    assert set(params.all_languages) <= set(tests["mgsm"]) | set(tests["x_alpacaeval"])
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
+def test_memory_can_be_planned_before_the_model_is_there(path: Path) -> None:
+    assert load_params(path).base_model.rpartition("/")[2].lower() in KNOWN
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_doctor_gives_a_verdict(path: Path, tmp_path: Path) -> None:
+    """On this machine, whatever it lacks, and without a word to the network."""
+    command = [sys.executable, "-m", "ldr_utils.cli", "doctor", str(path), "--out", str(tmp_path / "run")]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    said = "can run here" if done.returncode == 0 else "would not run here"
+    assert done.returncode in (0, 2)
+    assert done.stdout.splitlines()[-1].startswith(f"Verdict: this study {said}"), done.stdout + done.stderr
+    assert str(tmp_path / "run") in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list(tmp_path.rglob("*")) == [], "the doctor wrote something"

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from ldr_utils.errors import InputError
+from ldr_utils.params import NOTEBOOKS as SCHEMAS
 from ldr_utils.params import GenerationParams
 from ldr_utils.paths import ROOT
 from ldr_utils.provenance import code_hash, digest, sha256
-from ldr_utils.stage import Stage
+from ldr_utils.stage import WRITERS, Stage
 
 
 def params(**changes: Any) -> GenerationParams:
@@ -152,6 +153,13 @@ def test_missing_input_is_named_and_nothing_is_touched(folder: Path, source: Pat
     assert str(caught.value).startswith(f"{source}: no such file")
     assert "\n" not in str(caught.value)
     assert (folder / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("written", "notebook"), WRITERS.items())
+def test_notebook_to_run_first_is_named(folder: Path, tmp_path: Path, written: str, notebook: str) -> None:
+    assert notebook in SCHEMAS
+    with pytest.raises(InputError, match=f"{written}/manifest.json: no such file; run {notebook} first$"):
+        Stage.begin("02_generation", folder, params(), [tmp_path / written / "manifest.json"])
 
 
 CODE = ("code", "%matplotlib inline\nfrom ldr_utils.records import read_jsonl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
@@ -113,6 +114,28 @@ def test_a_second_run_does_nothing(study: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")}
     assert run(study).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")} == before
+
+
+def test_colab_notebook_shows_the_report_of_a_finished_study(study: Path, tmp_path: Path) -> None:
+    """Anywhere: without Colab its first cell does nothing, and a finished study is not run again."""
+    import papermill
+
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")}
+    values = {"params_file": "params/smoke.yaml", "out": str(study), "save_to_drive": False}
+    done = papermill.execute_notebook(
+        ROOT / "notebooks" / "colab.ipynb", tmp_path / "colab.ipynb", values, progress_bar=False, cwd=ROOT / "notebooks"
+    )
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("manifest.json")} == before
+    outputs = [out for cell in done.cells for out in cell.get("outputs", [])]
+    printed = "".join(out["text"] for out in outputs if out.output_type == "stream")
+    assert "Verdict: this study can run here" in printed
+    assert f"Numbers: {study / 'results.csv'}" in printed
+    frame = outputs[-1]["data"]["text/html"]
+    assert frame.startswith("<div><iframe sandbox srcdoc=")
+    page = html.unescape(frame)
+    assert frame.count("<") == 4, "the page is not escaped"
+    assert page.count("<table") >= 3
+    assert page.count("data:image/png;base64") >= 3
 
 
 def test_the_same_seed_gives_the_same_results(study: Path, tmp_path: Path) -> None:

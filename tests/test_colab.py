@@ -1,0 +1,80 @@
+"""Colab: badge and first cell come from one place, and the cell does nothing anywhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldr_utils import colab
+from ldr_utils.errors import InputError
+from ldr_utils.paths import NOTEBOOKS, ROOT
+
+FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_badge_and_cell_are_those_of_the_module(path: Path) -> None:
+    """If this fails: python -m ldr_utils.colab."""
+    notebook = read(path)
+    assert colab.stamp(notebook, path.stem) == notebook
+    assert "".join(notebook["cells"][0]["source"]).splitlines()[-1] == colab.badge(path.stem)
+    assert notebook["cells"][1]["metadata"]["tags"] == ["colab"]
+
+
+def test_the_repository_is_named_in_one_place() -> None:
+    """Notebooks repeat it, and the test above holds them to the module; nothing else knows it."""
+    places = [*ROOT.glob("ldr_utils/**/*.py"), *ROOT.glob("params/*"), ROOT / "README.md", ROOT / "pyproject.toml"]
+    assert [p.name for p in places if colab.REPOSITORY in p.read_text(encoding="utf-8")] == ["colab.py"]
+
+
+def test_the_module_needs_nothing_but_the_standard_library() -> None:
+    """On Colab it runs by its path, before any package is there."""
+    code = f"import runpy; print(callable(runpy.run_path({colab.__file__!r})['install']))"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def run_cell(monkeypatch: pytest.MonkeyPatch, on_colab: bool, installed: bool) -> list[str]:
+    """What the cell would do."""
+    done: list[str] = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(os, "system", done.append)
+    monkeypatch.setattr("runpy.run_path", lambda path: {"install": lambda: done.append(path)})
+    if on_colab:
+        monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    else:
+        monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    exec(colab.CELL, {})
+    return done
+
+
+def test_cell_works_on_colab_alone_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_cell(monkeypatch, on_colab=False, installed=False) == []
+    assert run_cell(monkeypatch, on_colab=True, installed=True) == []  # a stage's own kernel
+    clone, install = run_cell(monkeypatch, on_colab=True, installed=False)
+    assert clone == f"git clone --depth 1 https://github.com/{colab.REPOSITORY} /content/ldr"
+    assert install == "/content/ldr/ldr_utils/colab.py"
+
+
+def test_colab_keeps_its_own_torch() -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    left = colab.without_torch(pins)
+    assert re.findall(r"(?m)^torch==.*", pins)
+    assert set(pins.splitlines()) - set(left.splitlines()) == set(re.findall(r"(?m)^torch==.*", pins))
+
+
+def test_report_that_is_not_there_yet(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no report; run the study to its end first"):
+        colab.show_report(str(tmp_path))
