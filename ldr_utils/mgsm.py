@@ -133,21 +133,31 @@ def parse_number(token: str, lang: str) -> Decimal | None:
     return numbers[0].value if len(numbers) == 1 else None
 
 
+def gold_number(gold: str | int | float) -> Decimal:
+    """Read a gold answer, which MGSM writes in the English style.
+
+    Raises
+    ------
+    ValueError
+        If `gold` is not one finite number.
+    """
+    number = parse_number(gold, "en") if isinstance(gold, str) else Decimal(str(gold))
+    if number is None or not number.is_finite():
+        raise ValueError(f"gold is not one number: {gold!r}")
+    return number
+
+
 def is_correct(text: str, gold: str | int | float, lang: str) -> bool:
-    """Tell whether a completion's answer equals the gold number, which MGSM writes in the English style.
+    """Tell whether a completion's answer equals the gold number (see `gold_number`).
 
     Raises
     ------
     KeyError
         If `lang` is not a known language.
     ValueError
-        If `gold` is not one number.
+        If `gold` is not one finite number.
     """
-    expected = parse_number(gold, "en") if isinstance(gold, str) else Decimal(str(gold))
-    if expected is None:
-        raise ValueError(f"gold is not one number: {gold!r}")
-    value = extract(text, lang).value
-    return value is not None and value == expected
+    return extract(text, lang).value == gold_number(gold)
 
 
 @cache

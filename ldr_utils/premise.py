@@ -23,7 +23,7 @@ ByDirection = dict[tuple[str, str], list[Record]]
 
 def read_answers(run: Run, params: PairsParams) -> tuple[ByLanguage, ByDirection]:
     """Responses by language and raw translations by direction of M_t."""
-    own, translated = run.stage(params.t, "responses"), run.stage(params.t, "translations")
+    own, translated = (run.stage(params.t, name, params.arm) for name in ("responses", "translations"))
     responses = {lang: read_jsonl(own / f"{lang}.jsonl") for lang in params.languages}
     found = {
         pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl")
@@ -54,12 +54,14 @@ def attrition(pairs: PairSet) -> dict[str, int]:
     return {"possible": len(pairs.kept) + len(pairs.dropped), **reasons, "kept": len(pairs.kept)}
 
 
-def side_lengths(kept: list[Record]) -> pd.DataFrame:
-    """Words of both sides: ``lang``, ``side``, ``words``."""
+def side_lengths(kept: list[Record], languages: list[str]) -> pd.DataFrame:
+    """Words of both sides, in the order of the languages: ``lang``, ``side``, ``words``."""
     return pd.DataFrame(
         [
-            {"lang": pair["lang"], "side": side, "words": len(pair[side].split())}
+            {"lang": lang, "side": side, "words": len(pair[side].split())}
+            for lang in languages
             for pair in kept
+            if pair["lang"] == lang
             for side in ("chosen", "rejected")
         ]
     )
@@ -104,16 +106,14 @@ def result_rows(
         present = [lang for lang in params.languages if lang in table]  # others have no score at all
         if not present:
             continue
-        intervals = mean_interval(table[present] / 10, seed=params.seed)
+        intervals = mean_interval(table[present] / 10)
         intervals.pop("avg")
-        found += rows(params, "lidr", model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
+        found += rows(params, params.arm, model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
     for lang in params.languages:
         decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
-            found += rows(
-                params, "lidr", model, "reward", "accuracy", {lang: mean_interval(mean, seed=params.seed)[lang]}
-            )
+            found += rows(params, params.arm, model, "reward", "accuracy", {lang: mean_interval(mean)[lang]})
     return found + _attrition_rows(pairs, params)
 
 
@@ -130,7 +130,7 @@ def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]
         possible = kept + reasons.total()
         for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
             interval = Interval(count, float("nan"), float("nan"), possible)
-            found += rows(params, "lidr", model, "attrition", metric, {lang: interval})
+            found += rows(params, params.arm, model, "attrition", metric, {lang: interval})
     return found
 
 

@@ -8,10 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize  # type: ignore[import-untyped]
 
 from ldr_utils import premise
-from ldr_utils.evaluation import length_controlled_rows, premise_table, reward_table, score_mgsm, summarise, wide
-from ldr_utils.judging import Answer, Case, Score, Verdict, length_controlled
+from ldr_utils.evaluation import (
+    MGSM_METRICS,
+    length_controlled_draws,
+    length_controlled_rows,
+    premise_table,
+    reward_table,
+    score_mgsm,
+    summarise,
+    wide,
+)
+from ldr_utils.judging import Answer, Case, Score, Verdict, compare, length_controlled, outcome
 from ldr_utils.params import Common
 from ldr_utils.results import COLUMNS
 
@@ -49,18 +59,20 @@ def common(languages: list[str] = LANGUAGES, unseen: list[str] | None = None) ->
 def test_score_mgsm_by_hand() -> None:
     spanish = "Al principio Ana tiene 12 libros. Después quedan 5. La respuesta es 7."
     german = "Am Anfang hat Anna 12 Bücher. Danach bleiben 5 übrig. Die Antwort ist 7."
-    answers = [
-        ("1", "es", "7", spanish, (1.0, 0.0, 0.0)),
-        ("2", "es", "8", spanish, (0.0, 0.0, 0.0)),
-        ("3", "es", "7", german, (1.0, 1.0, 0.0)),
-        ("1", "de", "7", "Das weiß ich leider wirklich nicht.", (0.0, 0.0, 1.0)),
-        ("2", "de", "7", "", (0.0, 0.0, 1.0)),
-        ("3", "de", "7", "7", (1.0, 0.0, 0.0)),
+    answers = [  # accuracy, accuracy_phrase, off_target, no_answer
+        ("1", "es", "7", spanish, (1.0, 1.0, 0.0, 0.0)),
+        ("2", "es", "8", spanish, (0.0, 0.0, 0.0, 0.0)),
+        ("3", "es", "7", german, (1.0, 0.0, 1.0, 0.0)),  # a German phrase is none in Spanish
+        ("4", "es", "-7", spanish.replace("es 7", "es -7"), (1.0, 1.0, 0.0, 0.0)),
+        ("1", "de", "7", "Das weiß ich leider wirklich nicht.", (0.0, 0.0, 0.0, 1.0)),
+        ("2", "de", "7", "", (0.0, 0.0, 0.0, 1.0)),
+        ("3", "de", "7", "7", (1.0, 0.0, 0.0, 0.0)),
+        ("4", "de", "7", f"{german} Das sind 9 Tage.", (1.0, 1.0, 0.0, 0.0)),
     ]
     responses = [{"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers]
     found = score_mgsm(responses, LANGUAGES)
     assert list(zip(found["id"], found["lang"], strict=True)) == [(i, lang) for i, lang, *_ in answers]
-    got = list(found[["accuracy", "off_target", "no_answer"]].itertuples(index=False, name=None))
+    got = list(found[list(MGSM_METRICS)].itertuples(index=False, name=None))
     assert got == [expected for *_, expected in answers]
 
 
@@ -131,7 +143,7 @@ def test_length_controlled_rows() -> None:
         pd.DataFrame({"id": list("abcd"), "lang": "es"} | spanish),
         pd.DataFrame({"id": list("abcd"), "lang": "sw", "preference": 0.0, "length_difference": [1, 2, 3, 4]}),
     ]
-    found = length_controlled_rows(pd.concat(parts), params, "lidr", "M1")
+    found = length_controlled_rows(pd.concat(parts), params, "lidr", "M1", resamples=20)
     values = {(r["lang"], r["split"]): r["value"] for r in found}
     es = length_controlled(pd.DataFrame(spanish))
     assert values == pytest.approx(
@@ -144,7 +156,114 @@ def test_length_controlled_rows() -> None:
             ("avg", "all"): (0.5 + es) / 3,
         }
     )
-    assert all(list(row) == COLUMNS and row["n"] == 4 and math.isnan(row["low"]) for row in found)
+    assert all(list(row) == COLUMNS and row["n"] == 4 for row in found)
+    assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found)
+
+
+class ScriptedJudge(LengthJudge):
+    """The preference for the answer shown first, by prompt and order."""
+
+    def __init__(self, script: dict[tuple[str, str, bool], float]) -> None:
+        self.script = script
+
+    def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
+        return [Verdict(self.script[c.record["id"], c.record["lang"], c.first.startswith("o")]) for c in cases]
+
+
+def log_likelihood_fit(preference: np.ndarray, difference: np.ndarray) -> float:
+    """sigmoid(a) of the soft-label likelihood of a + b tanh(d / sd(d)), maximised by a general optimiser."""
+    if np.ptp(difference) == 0 or np.ptp(preference) == 0:
+        return float(preference.mean())
+    length = np.tanh(difference / np.sqrt(np.mean((difference - difference.mean()) ** 2)))
+
+    def loss(weights: np.ndarray) -> float:
+        logit = weights[0] + weights[1] * length
+        return float(np.sum(preference * np.logaddexp(0, -logit) + (1 - preference) * np.logaddexp(0, logit)))
+
+    fit = optimize.minimize(loss, np.zeros(2), method="BFGS", options={"gtol": 1e-9})
+    return float(1 / (1 + np.exp(-fit.x[0])))
+
+
+VERDICTS: dict[str, tuple[list[float], bool]] = {
+    "log-probabilities": ([0.02, 0.3, 0.45, 0.5, 0.71, 0.98], False),
+    "plain verdicts": ([0.0, 1.0], False),
+    "ties": ([0.0, 0.5, 0.5, 0.5, 1.0], False),
+    "all won": ([1.0], False),
+    "all lost": ([0.0], False),
+    "all tied": ([0.5], False),
+    "equal lengths": ([0.0, 0.5, 1.0], True),
+}
+
+
+@pytest.mark.parametrize(("choices", "equal"), VERDICTS.values(), ids=VERDICTS)
+def test_win_rates_equal_the_formulas_recomputed(choices: list[float], equal: bool) -> None:
+    rng, n = np.random.default_rng(12), 120
+    params = common(["en", "es"])
+    prompts = [{"id": str(k), "lang": lang} for lang in params.languages for k in range(n)]
+    first, second = rng.choice(choices, (2, len(prompts)))  # preference for ours, by the order it is shown in
+    script = {(p["id"], p["lang"], True): float(x) for p, x in zip(prompts, first, strict=True)}
+    script |= {(p["id"], p["lang"], False): 1 - float(x) for p, x in zip(prompts, second, strict=True)}
+    longer = 1 if equal else rng.integers(1, 400, len(prompts)) + (200 * first).astype(int)
+    ours = ["o" * int(k) for k in np.broadcast_to(longer, len(prompts))]
+    table = compare(ScriptedJudge(script), prompts, ours, ["t" * (1 if equal else 150)] * len(prompts))
+    outcomes = pd.concat([table.rename(columns={"preference": "win_rate"}), outcome(table["preference"])], axis=1)
+    metrics = ["win_rate", "h2h_win", "h2h_tie", "h2h_lose"]
+    rows = [row for m in metrics for row in summarise(outcomes, m, params, "lidr", "M1", "x_alpacaeval")]
+    found = pd.DataFrame(rows + length_controlled_rows(table, params, "lidr", "M1", resamples=20))
+    got = found[found["split"] == "train"].set_index(["metric", "lang"])["value"]
+
+    preference, difference = (first + second) / 2, np.array([len(text) for text in ours]) - (1 if equal else 150)
+    for number, lang in enumerate(params.languages):
+        own = slice(number * n, (number + 1) * n)
+        assert got["win_rate", lang] == pytest.approx(preference[own].sum() / n, abs=1e-12)
+        assert got["lc_win_rate", lang] == pytest.approx(log_likelihood_fit(preference[own], difference[own]), abs=1e-4)
+        for metric, sign in (("h2h_win", 1), ("h2h_tie", 0), ("h2h_lose", -1)):
+            assert got[metric, lang] == pytest.approx((np.sign(preference[own] - 0.5) == sign).mean(), abs=1e-12)
+    for metric in ("win_rate", "lc_win_rate"):
+        assert got[metric, "avg"] == pytest.approx((got[metric, "en"] + got[metric, "es"]) / 2)
+
+
+def verdicts(rng: np.random.Generator, n: int, effect: float) -> pd.DataFrame:
+    """Two languages; problems are hard or easy in both; ``effect`` of the length on the preference."""
+    hard, parts = rng.standard_normal(n), []
+    for lang in ("en", "es"):
+        difference = np.round(rng.normal(50, 100, n))
+        chance = 1 / (1 + np.exp(0.3 - hard - effect * np.tanh(difference / 100)))
+        preference = (rng.random((2, n)) < chance).mean(axis=0)
+        own = {"preference": preference, "length_difference": difference if effect else 0.0}
+        parts.append(pd.DataFrame({"id": [str(k) for k in range(n)], "lang": lang} | own))
+    return pd.concat(parts)
+
+
+def test_bounds_without_a_length_effect_are_those_of_the_plain_win_rate() -> None:
+    """With equal lengths the two figures are the same one; the refits only estimate its variance."""
+    table = verdicts(np.random.default_rng(13), 100, effect=0)
+    controlled = length_controlled_rows(table, common(["en", "es"]), "lidr", "M1")
+    plain = summarise(table, "preference", common(["en", "es"]), "lidr", "M1", "x_alpacaeval")
+    for got, expected in zip(controlled, plain, strict=True):
+        assert (got["lang"], got["split"], got["n"]) == (expected["lang"], expected["split"], expected["n"])
+        assert got["value"] == pytest.approx(expected["value"])
+        width = expected["high"] - expected["low"]
+        assert got["low"] == pytest.approx(expected["low"], abs=0.1 * width)
+        assert got["high"] == pytest.approx(expected["high"], abs=0.1 * width)
+
+
+def test_refits_resample_problems_in_all_their_languages() -> None:
+    table = verdicts(np.random.default_rng(14), 80, effect=1.0)
+    copies = pd.concat([table[table["lang"] == "en"], table[table["lang"] == "en"].assign(lang="es")])
+    draws = length_controlled_draws(copies, seed=3, resamples=20)
+    assert (draws["en"] == draws["es"]).all()
+    assert draws["en"].nunique() == 20
+    assert draws.equals(length_controlled_draws(copies, seed=3, resamples=20))
+    assert not draws.equals(length_controlled_draws(copies, seed=4, resamples=20))
+
+
+def test_a_language_with_a_single_verdict_does_not_break_the_others() -> None:
+    table = verdicts(np.random.default_rng(15), 30, effect=1.0)
+    few = pd.concat([table[table["lang"] == "en"], table[(table["lang"] == "es") & (table["id"] == "0")]])
+    found = length_controlled_rows(few, common(["en", "es"]), "lidr", "M1", resamples=30)
+    assert {row["lang"]: row["n"] for row in found if row["split"] == "train"} == {"en": 30, "es": 1, "avg": 30}
+    assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found)
 
 
 def test_premise_table_by_hand() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from ldr_utils.mgsm import ANSWER_PHRASES, Extraction, extract, is_correct, parse_number
 
-DATA = Path(os.environ.get("LDR_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data")) / "mgsm"
 MGSM_LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
 LANGUAGES = (*MGSM_LANGUAGES, "ar", "it", "ko")
 
@@ -77,6 +75,7 @@ def indian(number: int) -> str:
 
 
 def styles(number: int, lang: str) -> dict[str, str]:
+    """A completion in every style that ends in this number."""
     sentence, heading, sign, size = SENTENCE[lang], HEADING[lang], "-" * (number < 0), abs(number)
     return {
         "plain": f"{number}",
@@ -107,17 +106,31 @@ def styles(number: int, lang: str) -> dict[str, str]:
     }
 
 
-def golds(lang: str) -> list[str]:
-    path = DATA / f"mgsm_{lang}.jsonl"
-    if not path.exists():
-        pytest.skip(f"no MGSM data at {path}: set LDR_DATA_DIR")
-    with path.open(encoding="utf-8") as file:
+def decimal_styles(number: int, lang: str) -> dict[str, str]:
+    """Completions whose number is half above this one."""
+    sentence, point = SENTENCE[lang], POINT.get(lang, ".")
+    return {
+        "sentence": sentence.format(f"{number}.5"),
+        "locale": sentence.format(f"{grouped(number, lang)}{point}50"),
+        "bold": sentence.format(f"**{number}.5**"),
+        "boxed": f"$$\\boxed{{{number}.50}}$$",
+        "currency": sentence.format(f"${number}.50"),
+        "native": sentence.format(native(f"{grouped(number, lang)}{point}5", lang)),
+        "equation": f"9 + 9 = {number}.5",
+        "unit": sentence.format(f"{number}{point}5{UNIT[lang]}"),
+        "heading": HEADING[lang].format(f"{number}{point}5"),
+        "trailing number": f"{sentence.format(f'{number}.5')}\nCheck: 40 / 5 is {number}",
+    }
+
+
+def golds(folder: Path, lang: str) -> list[str]:
+    with (folder / "mgsm" / f"mgsm_{lang}.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line)["response"] for line in file]
 
 
 @pytest.mark.parametrize("lang", MGSM_LANGUAGES)
-def test_every_gold_answer_is_right_in_every_style_and_wrong_when_changed(lang: str) -> None:
-    rows = golds(lang)
+def test_every_gold_answer_is_right_in_every_style_and_wrong_when_changed(real_data: Path, lang: str) -> None:
+    rows = golds(real_data, lang)
     assert len(rows) == 250
     # Rows that share a gold answer would repeat the same calls.
     for gold in sorted(set(rows)):
@@ -125,9 +138,12 @@ def test_every_gold_answer_is_right_in_every_style_and_wrong_when_changed(lang: 
         assert number > 0
         for style, text in styles(number, lang).items():
             assert is_correct(text, gold, lang), (style, text)
-        for wrong in (number + 1, number * 10, -number):
+        for wrong in (number + 1, number - 1, number * 10, number * 100, -number):
             for style, text in styles(wrong, lang).items():
                 assert not is_correct(text, gold, lang), (style, text)
+        for style, text in decimal_styles(number, lang).items():
+            assert not is_correct(text, gold, lang), (style, text)
+            assert is_correct(text, number + 0.5, lang), (style, text)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
