@@ -1,44 +1,55 @@
-"""The base model before it is loaded: where it is, whether it is complete, and its sizes."""
+"""A model before it is loaded, base model or translator: where it is, whether it is complete, and its sizes."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ldr_utils import memory
 from ldr_utils.errors import InputError
 from ldr_utils.hardware import Check
 from ldr_utils.paths import ROOT, from_root
 
+Role = Literal["base model", "translator"]
+CONFIG, SETTINGS, INDEX = "config.json", "tokenizer_config.json", "model.safetensors.index.json"
 HUB_SECONDS = 3.0
 RECIPES = {"models/smollm2-135m-instruct": "make it with python -m ldr_utils.smollm2"}  # folders that do not ship
 
 
 class Model(NamedTuple):
-    """The base model as far as it is known without loading it."""
+    """A model as far as it is known without loading it; ``seq2seq`` are the sizes of a translator such as NLLB."""
 
     check: Check
     shape: memory.Shape | None
     to_download: bool
+    seq2seq: memory.Seq2SeqShape | None = None
+
+    @property
+    def published_bytes(self) -> int:
+        """What a download takes: chat models are published in bfloat16, NLLB in float32; 0 where sizes are unknown."""
+        if self.seq2seq:
+            return self.seq2seq.parameters * memory.FLOAT
+        return memory.weight_bytes(self.shape, "bfloat16", "none") if self.shape else 0
 
 
-def find_model(name: str) -> Model:
-    """The base model in a local folder, in the hub's cache, or on the hub."""
+def find_model(name: str, role: Role = "base model") -> Model:
+    """The model in a local folder, in the hub's cache, or on the hub."""
     if trouble := missing_folder(name):
-        return Model(Check("base model", "fail", trouble), memory.KNOWN.get(_bare(name)), False)
+        return Model(Check(role, "fail", trouble), memory.KNOWN.get(_bare(name)), False)
     try:
         local = from_root(name)
-        return _local_model(local) if local.exists() else _hub_model(name)
+        return _local_model(local, role) if local.exists() else _hub_model(name, role)
     except Exception as error:
-        return Model(Check("base model", "warn", f"{name}: could not be checked ({error})"), None, False)
+        return Model(Check(role, "warn", f"{name}: could not be checked ({error})"), None, False)
 
 
 def missing_folder(name: str) -> str | None:
     """Why ``name`` can be neither a model folder nor a hub name (which is not looked up here), or None."""
-    if from_root(name).exists():
+    if os.path.exists(from_root(name)):  # where pathlib raises: a name too long, a folder that may not be read
         return None
     if re.fullmatch(r"[\w-]+/[\w.-]+", name) and not (ROOT / name.split("/")[0]).exists():
         return None
@@ -46,36 +57,35 @@ def missing_folder(name: str) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """Name without owner: the key of ``memory.KNOWN``."""
+    """Name without owner: the key of ``memory.KNOWN`` and ``memory.KNOWN_SEQ2SEQ``."""
     return name.rpartition("/")[2].lower()
 
 
-def _local_model(folder: Path) -> Model:
-    shape, note = _read_shape(folder)
-    if gaps := folder_gaps(folder):
-        return Model(Check("base model", "fail", f"{folder}: incomplete: {', '.join(gaps)}"), shape, False)
-    return Model(Check("base model", "ok", f"{folder}: complete, {note}"), shape, False)
+def _local_model(folder: Path, role: Role) -> Model:
+    shape, seq2seq, note = _read_sizes(folder)
+    if gaps := folder_gaps(folder, role):
+        return Model(Check(role, "fail", f"{folder}: incomplete: {', '.join(gaps)}"), shape, False, seq2seq)
+    return Model(Check(role, "ok", f"{folder}: complete, {note}"), shape, False, seq2seq)
 
 
-def _hub_model(name: str) -> Model:
+def _hub_model(name: str, role: Role) -> Model:
     from huggingface_hub import constants, try_to_load_from_cache
 
     cached = try_to_load_from_cache(name, "config.json")
-    shape = memory.KNOWN.get(_bare(name))
+    shape, seq2seq = memory.KNOWN.get(_bare(name)), memory.KNOWN_SEQ2SEQ.get(_bare(name))
     if isinstance(cached, str):
         folder = Path(cached).parent
-        shape, note = _read_shape(folder)
-        if not folder_gaps(folder):
-            return Model(Check("base model", "ok", f"{name}: in the hub's cache, {note}"), shape, False)
+        shape, seq2seq, note = _read_sizes(folder)
+        if not folder_gaps(folder, role):
+            return Model(Check(role, "ok", f"{name}: in the hub's cache, {note}"), shape, False, seq2seq)
     if constants.is_offline_mode():
         trouble: str | None = "not in the hub's cache, and offline mode is set; download it where there is a network"
     else:
         trouble = _ask_hub(name)
     if trouble:
-        return Model(Check("base model", "fail", f"{name}: {trouble}"), shape, True)
-    return Model(
-        Check("base model", "ok", f"{name}: on the hub and open to you; the first stage downloads it"), shape, True
-    )
+        return Model(Check(role, "fail", f"{name}: {trouble}"), shape, True, seq2seq)
+    found = f"{name}: on the hub and open to you; the first stage that needs it downloads it"
+    return Model(Check(role, "ok", found), shape, True, seq2seq)
 
 
 def _ask_hub(name: str) -> str | None:
@@ -96,39 +106,67 @@ def _hub_trouble(name: str) -> str | None:
     except GatedRepoError:
         return f"gated; accept its licence at https://huggingface.co/{name} and log in (hf auth login)"
     except RepositoryNotFoundError:
-        return "no such model on the hub, or a private one; correct base_model or log in (hf auth login)"
+        return "no such model on the hub, or a private one; correct the name or log in (hf auth login)"
     except Exception as error:
         return f"not in the cache, and the hub cannot be reached ({type(error).__name__}); give a local folder"
     return None
 
 
-def _read_shape(folder: Path) -> tuple[memory.Shape | None, str]:
+def _read_sizes(folder: Path) -> tuple[memory.Shape | None, memory.Seq2SeqShape | None, str]:
+    """Sizes by the folder's config, of a decoder or of a translation model, and what to say of them."""
     try:
-        shape = memory.Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        config = _read_config(folder)
+        if config.get("is_encoder_decoder"):
+            seq2seq = memory.Seq2SeqShape.from_config(config)
+            return None, seq2seq, f"{seq2seq.parameters:,} parameters"
+        shape = memory.Shape.from_config(config)
     except (InputError, OSError, ValueError) as error:
-        return None, f"but without a memory plan ({error})"
-    return shape, f"{memory.parameter_count(shape):,} parameters"
+        return None, None, f"but without a memory plan ({error})"
+    return shape, None, f"{memory.parameter_count(shape):,} parameters"
 
 
-def folder_gaps(folder: Path) -> list[str]:
-    """What a model folder lacks: config, tokenizer, chat template, or weights (missing or cut short)."""
+def _read_config(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
+def folder_gaps(folder: Path, role: Role) -> list[str]:
+    """What a model folder lacks: config, tokenizer, chat template, or weights (missing or cut short).
+
+    A translation model needs no chat template.
+    """
     gaps = [] if (folder / "config.json").exists() else ["no config.json"]
+    config, settings, index = (_read(folder / name, gaps) for name in (CONFIG, SETTINGS, INDEX))
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         gaps.append("no tokenizer.json")
-    settings = folder / "tokenizer_config.json"
-    inline = settings.exists() and "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
-    if not inline and not (folder / "chat_template.jinja").exists():
+    chats = role == "base model" or gaps or not config.get("is_encoder_decoder")
+    if chats and "chat_template" not in settings and not (folder / "chat_template.jinja").exists():
         gaps.append("no chat template (use the instruction-tuned version)")
-    index = folder / "model.safetensors.index.json"
-    shards = {"model.safetensors"}
-    if index.exists():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    for shard in sorted(shards):
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    if pickled and not any(folder.glob("*.safetensors")):
+        return [*gaps, f"only pickled weights ({pickled[0]}), which can run code when read (convert to safetensors)"]
+    shards = index.get("weight_map") or {"": "model.safetensors"}
+    for shard in sorted(set(map(str, shards.values()))):
         if not (folder / shard).exists():
             gaps.append(f"no {shard}")
         elif _is_cut_short(folder / shard):
             gaps.append(f"{shard} is cut short or not safetensors")
     return gaps
+
+
+def names_its_end(folder: Path) -> bool:
+    """Whether the settings of a folder's tokenizer name the token that ends a turn."""
+    return bool(_read(folder / SETTINGS, []).get("eos_token"))
+
+
+def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
+    """A JSON object of a model folder; empty where it is missing, or broken, which is added to ``gaps``."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        gaps.append(f"{path.name} cannot be read")
+        return {}
 
 
 def _is_cut_short(path: Path) -> bool:
@@ -137,6 +175,10 @@ def _is_cut_short(path: Path) -> bool:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
             return True
-        header = json.loads(file.read(length))
-    end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-    return bool(path.stat().st_size < 8 + length + end)
+        header = file.read(length)
+    try:
+        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
+        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+        return bool(path.stat().st_size < 8 + length + end)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return True

@@ -45,23 +45,27 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     deadline = time.monotonic() + hardware.PROBE_SECONDS
     probe = hardware.start_probe(params.dtype)
     model = find_model(params.base_model)  # while torch is being imported
+    translator = None if params.translator == "self" else find_model(params.translator, "translator")
+    models = [model] if translator is None else [model, translator]
     checks = [
         _guarded("packages", check_packages),
-        model.check,
+        *(found.check for found in models),
         _guarded("data", lambda: check_data(params)),
-        _guarded("disk", lambda: check_disk(params, model, out)),
+        _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
     ]
     device = hardware.finish_probe(probe, deadline)
     if isinstance(device, str):
         return [*checks, Check("device", "fail", device)]
-    return [
-        *checks,
+    checks += [
         _guarded("device", lambda: hardware.check_device(device, model.shape)),
         _guarded("precision", lambda: hardware.check_precision(params, device)),
         _guarded("memory: training", lambda: check_training(params, model.shape, device)),
         _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
     ]
+    if translator:
+        checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    return checks
 
 
 def render(checks: list[Check]) -> str:
@@ -140,14 +144,20 @@ def _misfit(requirement: Requirement, asker: str) -> str | None:
 def check_data(params: StudyParams) -> Check:
     """Whether the prompts and test sets can be had; nothing is downloaded."""
     from ldr_utils.coverage import check_languages, files_needed
+    from ldr_utils.drawing import draw_sets
+    from ldr_utils.mt_bench import read_questions
 
     try:
         tests = check_languages(params)
+        if params.data_dir:
+            draw_sets(params)
+        questions = read_questions(params)
     except InputError as error:
         return Check("data", "fail", str(error))
     if params.source == "micro":
         return Check("data", "ok", "made on this machine (the micro world); nothing to download")
     files = files_needed(params)
+    tests |= {"mt_bench": list(questions)} if questions else {}
     if trouble := None if params.data_dir else _download_trouble(files):
         return Check("data", "fail", trouble)
     where = f"in {params.data_dir}" if params.data_dir else "in the cache or open to download"
@@ -176,16 +186,16 @@ def _licences(files: list[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {LICENCES[name][0]}" for name in names)
 
 
-def check_disk(params: StudyParams, model: Model, out: Path | None = None) -> Check:
-    """Free space for the run folder and, where the model is not here yet, for the hub's cache.
+def check_disk(params: StudyParams, models: list[Model], out: Path | None = None) -> Check:
+    """Free space for the run folder and, where models are not here yet, for the hub's cache.
 
-    The two are added up where they share a disk. The run folder is ``out``, or ``runs/<study>``.
+    They are added up where they share a disk. The base model is the first; the run folder ``out``, or ``runs/<study>``.
     """
     from huggingface_hub import constants
 
-    needs = [(run_folder(params.study, out), run_bytes(params, model.shape))]
-    if model.to_download and model.shape:
-        needs.append((Path(constants.HF_HUB_CACHE), memory.weight_bytes(model.shape, "bfloat16", "none")))
+    needs = [(run_folder(params.study, out), run_bytes(params, models[0].shape))]
+    if download := sum(model.published_bytes for model in models if model.to_download):
+        needs.append((Path(constants.HF_HUB_CACHE), download))
     details: list[str] = []
     verdict: Verdict = "ok"
     asked: Counter[int] = Counter()
@@ -219,7 +229,7 @@ def check_judge_key(params: StudyParams) -> Check:
     """Whether the judge's key is set (never what it is)."""
     from ldr_utils.judges.endpoint import needs_key
 
-    if params.judge != "openai":
+    if "openai" not in (params.judge, params.second_judge):
         return Check("judge key", "ok", f"not needed for the {params.judge} judge")
     if os.environ.get(params.judge_key_env):
         return Check("judge key", "ok", f"{params.judge_key_env} is set")
@@ -250,9 +260,10 @@ def check_training(params: StudyParams, shape: memory.Shape | None, device: Devi
     return _against("memory: training", plan, remedies, device.free, note)
 
 
-def check_generation(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+def check_generation(
+    params: StudyParams, shape: memory.Shape | None, device: Device, name: str = "memory: generation"
+) -> Check:
     """The plan of the backend that would generate against the device, and the answers against the model's positions."""
-    name = "memory: generation"
     if shape is None:
         return Check(name, "warn", "not planned: the model's sizes are not known (see base model)")
     try:
@@ -268,6 +279,20 @@ def check_generation(params: StudyParams, shape: memory.Shape | None, device: De
     detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
     verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
     return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+
+
+def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:
+    """The same for a translator in place of M_t, which has no adapter; a seq2seq one runs with transformers."""
+    name = "memory: translation"
+    shape = translator.seq2seq
+    if shape is None:
+        return check_generation(params.model_copy(update={"lora_r": 0}), translator.shape, device, name)
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.seq2seq_plan(shape, params.model_copy(update=changes), device.dtype)
+
+    smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
+    return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
 
 
 def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:

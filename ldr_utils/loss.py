@@ -54,5 +54,5 @@ def dpo_nll(
 
 
 def chosen_nll(chosen: Tensor, chosen_tokens: Tensor) -> Tensor:
-    """Mean over the batch of ``-log pi(y_w|x) / |y_w|``: the whole objective of the arm ``sft``."""
+    """Mean over the batch of ``-log pi(y_w|x) / |y_w|``: the whole objective ``nll``."""
     return -(chosen / chosen_tokens).mean()

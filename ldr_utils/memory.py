@@ -127,6 +127,45 @@ class Plan:
         return sum(self.parts.values())
 
 
+@dataclass(frozen=True)
+class Seq2SeqShape:
+    """Sizes of an encoder-decoder of the M2M100 family, as NLLB is: tied embeddings, sinusoidal positions."""
+
+    vocab: int
+    hidden: int
+    encoder_layers: int
+    decoder_layers: int
+    encoder_ffn: int
+    decoder_ffn: int
+    positions: int
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Seq2SeqShape:
+        """Read a ``config.json``.
+
+        Raises
+        ------
+        InputError
+            When the architecture is another or a size is missing.
+        """
+        if config.get("model_type") != "m2m_100":
+            raise InputError(f"config.json: model_type {config.get('model_type')!r} has no memory plan; known: m2m_100")
+        names = ("vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_ffn_dim", "decoder_ffn_dim")
+        try:
+            return cls(*(int(config[name]) for name in (*names, "max_position_embeddings")))
+        except KeyError as missing:
+            raise InputError(f"config.json: {missing.args[0]} is missing; give the model's complete config") from None
+
+    @property
+    def parameters(self) -> int:
+        """Parameters: embeddings once, a layer's attentions (one in the encoder, two in the decoder), MLP and norms."""
+        h = self.hidden
+        attention, norm = 4 * (h * h + h), 2 * h
+        encoder = attention + 2 * h * self.encoder_ffn + self.encoder_ffn + h + 2 * norm
+        decoder = 2 * attention + 2 * h * self.decoder_ffn + self.decoder_ffn + h + 3 * norm
+        return self.vocab * h + self.encoder_layers * encoder + self.decoder_layers * decoder + 2 * norm
+
+
 def parameter_count(shape: Shape) -> int:
     """Parameters of the model: ``layers (sum(in out + bias) + 2 hidden) + hidden + vocab hidden (2, or 1 if tied)``."""
     layer = sum(linear.weights + linear.bias * linear.outputs for linear in shape.linears) + 2 * shape.hidden
@@ -320,6 +359,37 @@ def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> 
     )
 
 
+def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Plan:
+    """Memory of ``translators.Seq2SeqTranslator`` at its peak.
+
+    Assumes a batch of sentences as long as their translations may get. The decoder holds keys and values of both sides,
+    the encoder's output, and a copy of one layer's keys while they grow; the encoder's own pass is over by then, so
+    that activations count only what it needs beyond that. Logits are those of ``generation_plan``.
+
+    Parameters
+    ----------
+    shape : Seq2SeqShape
+        The translator, whose weights are never quantised.
+    params : DecodingParams
+        Batch and length of answers.
+    dtype : str
+        Key of ``WIDTH``: what ``models.choose_dtype`` decides.
+    """
+    width, batch = WIDTH[dtype], params.batch_size
+    length = min(params.max_new_tokens, shape.positions - 1)
+    tokens, states = batch * length, 2 * shape.hidden + max(4 * shape.hidden, 2 * shape.encoder_ffn)
+    kv_cache = 2 * tokens * 2 * shape.decoder_layers * shape.hidden * width
+    decoding, encoding = 2 * tokens * shape.hidden * width, tokens * (states + length) * width
+    logits = batch * shape.vocab * (width + 4 * FLOAT)
+    return Plan(
+        weights=shape.parameters * width,
+        adapter=0,
+        kv_cache=kv_cache,
+        activations=max(decoding, encoding - kv_cache - logits),
+        logits=logits,
+    )
+
+
 def _dequantised(shape: Shape, quantization: str, width: int) -> int:
     """The largest matrix, taken out of NF4 for one product."""
     return max(linear.weights for linear in shape.linears) * width if quantization == "nf4" else 0
@@ -338,3 +408,4 @@ KNOWN = {
     "qwen2.5-3b-instruct": Shape(151936, 2048, 36, 16, 2, 128, 11008, True, True, positions=32768),
     "smollm2-135m-instruct": Shape(49152, 576, 30, 9, 3, 64, 1536, True, positions=8192),
 }
+KNOWN_SEQ2SEQ = {"nllb-200-distilled-600m": Seq2SeqShape(256206, 1024, 12, 12, 4096, 4096, 1024)}

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from ldr_utils.params import PairsParams
 from ldr_utils.records import Record
-from ldr_utils.translation import parse_translation
+from ldr_utils.translation import Translation, parse_translation
 
 ByLanguage = Mapping[str, Sequence[Record]]
 ByDirection = Mapping[tuple[str, str], Sequence[Record]]
+STAGES = {  # of a reason to drop a row; all other reasons come from the translation
+    "truncated_response": "generation",
+    "empty_response": "generation",
+    "pair_language": "selection",
+    "not_the_last_language": "selection",
+    "equal_sides": "selection",
+}
 
 
 @dataclass(frozen=True)
@@ -21,19 +28,14 @@ class PairSet:
     dropped: list[Record]
 
 
-def build_pairs(
-    responses: ByLanguage,
-    translations: ByDirection,
-    dominant: str,
-    non_dominant: Sequence[str],
-    english_pairs: Literal["all", "last"] = "all",
-) -> PairSet:
+def build_pairs(responses: ByLanguage, translations: ByDirection, params: PairsParams) -> PairSet:
     """Build the preference pairs of one iteration.
 
     For each non-dominant language l: prompt x^l, chosen y^{en->l}, rejected y^l. For the dominant language, once per l:
     prompt x^en, chosen y^en, rejected y^{l->en}. A prompt that is itself a translation task keeps the untranslated
     dominant answer as the chosen side of its non-dominant pair (its ``translation_task`` field says so). Pairs whose
-    two sides are equal are kept: their preference gradient is zero and their NLL term anchors what already works.
+    two sides are equal are kept unless ``equal_pairs`` drops them: their preference gradient is zero and their NLL term
+    anchors what already works.
 
     Parameters
     ----------
@@ -41,13 +43,9 @@ def build_pairs(
         Records with ``id``, ``prompt``, ``response``, ``finished``; optional ``translation_task``.
     translations : mapping of (source, target) to records
         Records with ``id`` and ``response``, the raw reply to the translation prompt.
-    dominant : str
-        Code of the dominant language.
-    non_dominant : sequence of str
-        The others; their order decides what ``english_pairs="last"`` keeps.
-    english_pairs : {"all", "last"}
-        ``all`` keeps the dominant pairs of every language; ``last`` those of the last language only, which is what the
-        authors' released script does by overwriting its file.
+    params : PairsParams
+        The languages (their order decides what ``english_pairs: last`` keeps: the dominant pairs of the last language
+        only, which is what the authors' released script does by overwriting its file), and which pairs to select.
 
     Returns
     -------
@@ -55,27 +53,25 @@ def build_pairs(
         Kept records have ``id``, ``lang`` (of the prompt), ``via`` (the other language of the pair), ``prompt``,
         ``chosen``, ``rejected``; dropped ones ``id``, ``lang``, ``via``, ``stage`` and ``reason``.
     """
-    kept: list[Record] = []
-    dropped: list[Record] = []
+    pairs = PairSet([], [])
     own = {lang: {record["id"]: record for record in records} for lang, records in responses.items()}
     replies = {
         direction: {record["id"]: parse_translation(record["response"]) for record in records}
         for direction, records in translations.items()
     }
-    english_via = non_dominant if english_pairs == "all" else non_dominant[-1:]
-    for lang in non_dominant:
+    dominant = params.dominant
+    for lang in params.non_dominant:
         for example, direct in own[lang].items():
             best = own[dominant][example]
-            forward = replies[dominant, lang][example]
-            chosen = best["response"] if direct.get("translation_task") else forward.text
-            reason = _unusable(best, direct) or (None if chosen else forward.error)
-            _settle(kept, dropped, reason, example, (lang, dominant), direct["prompt"], chosen, direct["response"])
-            if lang in english_via:
-                backward = replies[lang, dominant][example]
-                reason = _unusable(best, direct) or backward.error
-                sides = (best["response"], backward.text)
-                _settle(kept, dropped, reason, example, (dominant, lang), best["prompt"], *sides)
-    return PairSet(kept, dropped)
+            unusable = _unusable(best, direct)
+            forward, backward = replies[dominant, lang][example], replies[lang, dominant][example]
+            if direct.get("translation_task"):
+                forward = Translation(best["response"], None)
+            sides = (forward.text, direct["response"])
+            _settle(pairs, params, unusable or forward.error, example, (lang, dominant), direct["prompt"], sides)
+            sides = (best["response"], backward.text)
+            _settle(pairs, params, unusable or backward.error, example, (dominant, lang), best["prompt"], sides)
+    return pairs
 
 
 def _unusable(best: Record, direct: Record) -> str | None:
@@ -88,19 +84,32 @@ def _unusable(best: Record, direct: Record) -> str | None:
     return None
 
 
+def _left_out(params: PairsParams, lang: str, via: str) -> str | None:
+    """Why the pairs of ``lang`` and ``via`` are not asked for."""
+    kind = "dominant" if lang == params.dominant else "non_dominant"
+    if params.pair_languages not in ("all", kind):
+        return "pair_language"
+    if kind == "dominant" and params.english_pairs == "last" and via != params.non_dominant[-1]:
+        return "not_the_last_language"
+    return None
+
+
 def _settle(
-    kept: list[Record],
-    dropped: list[Record],
-    reason: str | None,
+    pairs: PairSet,
+    params: PairsParams,
+    fault: str | None,
     example: str,
     languages: tuple[str, str],
     prompt: str,
-    chosen: str | None,
-    rejected: str | None,
+    sides: tuple[str | None, str | None],
 ) -> None:
+    """Keep a pair, or drop it: because it is not asked for, for its fault, or for its equal sides."""
     lang, via = languages
+    chosen, rejected = sides
+    equal = "equal_sides" if params.equal_pairs == "drop" and chosen == rejected else None
+    reason = _left_out(params, lang, via) or fault or equal
+    key = {"id": example, "lang": lang, "via": via}
     if reason is None:
-        kept.append({"id": example, "lang": lang, "via": via, "prompt": prompt, "chosen": chosen, "rejected": rejected})
-        return
-    stage = "generation" if reason.endswith("_response") else "translation"
-    dropped.append({"id": example, "lang": lang, "via": via, "stage": stage, "reason": reason})
+        pairs.kept.append(key | {"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    else:
+        pairs.dropped.append(key | {"stage": STAGES.get(reason, "translation"), "reason": reason})

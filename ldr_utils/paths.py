@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ldr_utils.arms import ARMS
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 
@@ -62,6 +64,10 @@ class Run:
     def stage(self, t: int, name: str, arm: str = "lidr") -> Path:
         return self.model(t, arm) / name
 
+    def pairs(self, t: int, arm: str = "lidr") -> Path:
+        """Folder of the pairs that an arm's M_{t+1} is trained on."""
+        return self.root / pairs_name(t, arm)
+
     def adapter(self, t: int, arm: str = "lidr") -> list[Path]:
         """Manifest of M_t's adapter; none for M_0."""
         return [] if t == 0 else [self.stage(t, "adapter", arm) / "manifest.json"]
@@ -74,3 +80,8 @@ class Run:
 def model_name(t: int, arm: str) -> str:
     """``M1``, or ``arms/sft/M1``: the name of M_t inside a run folder."""
     return f"M{t}" if t == 0 or arm == "lidr" else f"arms/{arm}/M{t}"
+
+
+def pairs_name(t: int, arm: str) -> str:
+    """``M0/pairs``, or ``arms/no_equal_pairs/M0/pairs`` for an arm that selects its pairs itself."""
+    return f"arms/{arm}/M{t}/pairs" if ARMS[arm].pairs else f"{model_name(t, arm)}/pairs"

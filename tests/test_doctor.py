@@ -25,7 +25,7 @@ from ldr_utils.base_model import Model, find_model
 from ldr_utils.coverage import files_needed
 from ldr_utils.doctor import check_packages, diagnose, exit_code, render
 from ldr_utils.hardware import GIB, Check, Device
-from ldr_utils.memory import KNOWN, parameter_count
+from ldr_utils.memory import KNOWN, KNOWN_SEQ2SEQ, parameter_count
 from ldr_utils.params import StudyParams
 from ldr_utils.paths import ROOT
 from ldr_utils.published import unreachable
@@ -195,6 +195,64 @@ def test_folder_that_is_made_not_shipped(tmp_path: Path, monkeypatch: pytest.Mon
     model = find_model("models/smollm2-135m-instruct")
     assert (model.check.verdict, model.shape) == ("fail", KNOWN["smollm2-135m-instruct"])
     assert model.check.detail.endswith("does not exist; make it with python -m ldr_utils.smollm2")
+
+
+# A translator in place of the model
+
+NLLB = {"model_type": "m2m_100", "is_encoder_decoder": True, "vocab_size": 32, "d_model": 8, "encoder_layers": 1}
+NLLB |= {"decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 64}
+
+
+@pytest.fixture
+def translator_folder(tmp_path: Path) -> Path:
+    """A translation model: nobody chats with it."""
+    folder = write_model(tmp_path / "translator")
+    (folder / "config.json").write_text(json.dumps(NLLB))
+    (folder / "tokenizer_config.json").write_text("{}")
+    return folder
+
+
+def test_translation_model_needs_no_chat_template(translator_folder: Path) -> None:
+    translator = find_model(str(translator_folder), "translator")
+    assert (translator.check.name, translator.check.verdict) == ("translator", "ok"), translator.check.detail
+    assert translator.seq2seq is not None
+    assert f"complete, {translator.seq2seq.parameters:,} parameters" in translator.check.detail
+    base = find_model(str(translator_folder))
+    assert (base.check.verdict, "no chat template" in base.check.detail) == ("fail", True)
+    (translator_folder / "model.safetensors").unlink()
+    assert find_model(str(translator_folder), "translator").check.verdict == "fail"
+
+
+def test_chat_model_as_translator_needs_one(model_folder: Path) -> None:
+    assert find_model(str(model_folder), "translator").check.verdict == "ok"
+    (model_folder / "tokenizer_config.json").write_text("{}")
+    assert "no chat template" in find_model(str(model_folder), "translator").check.detail
+
+
+def test_diagnosis_of_a_study_with_a_translator(params: StudyParams, translator_folder: Path) -> None:
+    checks = {c.name: c for c in diagnose(params.model_copy(update={"translator": str(translator_folder)}))}
+    assert {checks["translator"].verdict, checks["memory: translation"].verdict} == {"ok"}
+    missing = {c.name: c for c in diagnose(params.model_copy(update={"translator": "nowhere"}))}
+    assert (missing["translator"].verdict, missing["memory: translation"].verdict) == ("fail", "warn")
+
+
+def test_memory_of_a_translator(params: StudyParams) -> None:
+    nllb = Model(Check("", "ok", ""), None, True, KNOWN_SEQ2SEQ["nllb-200-distilled-600m"])
+    study = paper(params, quantization="nf4")
+    assert "weights 1.1 GiB" in doctor.check_translation(study, nllb, H100).detail, "a translator is not quantised"
+    wide = study.model_copy(update={"batch_size": 4096})
+    check = doctor.check_translation(wide, nllb, T4)
+    assert check.verdict == "fail"
+    assert doctor.check_translation(wide.model_copy(update=advised(check.detail)), nllb, T4).verdict == "ok"
+    chat = doctor.check_translation(study, Model(Check("", "ok", ""), LLAMA_8B, False), H100)
+    assert chat.name == "memory: translation"
+    assert "adapter" not in chat.detail
+
+
+def test_disk_counts_the_download_of_a_translator(params: StudyParams) -> None:
+    here = Model(Check("", "ok", ""), LLAMA_8B, False)
+    away = Model(Check("", "ok", ""), None, True, KNOWN_SEQ2SEQ["nllb-200-distilled-600m"])
+    assert "about 2.3 GiB" in doctor.check_disk(params, [here, away]).detail
 
 
 # Base model: the hub
@@ -404,8 +462,8 @@ def test_answers_longer_than_the_model_reads(params: StudyParams, monkeypatch: p
 def test_disk(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None:
     here, away = Model(Check("", "ok", ""), LLAMA_8B, False), Model(Check("", "ok", ""), LLAMA_8B, True)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=12 * GIB))
-    assert doctor.check_disk(params, here).verdict == "ok"
-    check = doctor.check_disk(params, away)  # 15 GiB of weights to download
+    assert doctor.check_disk(params, [here]).verdict == "ok"
+    check = doctor.check_disk(params, [away])  # 15 GiB of weights to download
     assert check.verdict == "fail"
     assert "about 15.0 GiB of 12.0 GiB free; free some or choose another disk" in check.detail
 
@@ -417,16 +475,16 @@ def test_disk_adds_up_what_shares_a_disk(params: StudyParams, tmp_path: Path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=round(15.5 * GIB)))
     away = Model(Check("", "ok", ""), LLAMA_8B, True)
     assert doctor.run_bytes(params, LLAMA_8B) < GIB * 15.5 < doctor.run_bytes(params, LLAMA_8B) + 15 * GIB
-    assert doctor.check_disk(params, away, tmp_path / "run").verdict == "fail"
+    assert doctor.check_disk(params, [away], tmp_path / "run").verdict == "fail"
 
 
 def test_disk_of_the_run_folder_that_was_asked_for(params: StudyParams, tmp_path: Path) -> None:
     here = Model(Check("", "ok", ""), None, False)
-    check = doctor.check_disk(params, here, tmp_path / "not" / "yet" / "there")
+    check = doctor.check_disk(params, [here], tmp_path / "not" / "yet" / "there")
     assert check.verdict == "ok"
     assert check.detail.startswith(f"{tmp_path / 'not' / 'yet' / 'there'}: about ")
     (tmp_path / "file").write_text("")
-    check = doctor.check_disk(params, here, tmp_path / "file" / "run")
+    check = doctor.check_disk(params, [here], tmp_path / "file" / "run")
     assert (check.verdict, f"{tmp_path / 'file'} is no writable folder" in check.detail) == ("fail", True)
 
 

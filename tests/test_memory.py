@@ -13,7 +13,9 @@ import pytest
 from ldr_utils.errors import InputError
 from ldr_utils.memory import (
     KNOWN,
+    KNOWN_SEQ2SEQ,
     Plan,
+    Seq2SeqShape,
     Shape,
     adapter_count,
     full_logits_bytes,
@@ -23,6 +25,7 @@ from ldr_utils.memory import (
     nf4_bytes,
     parameter_count,
     saved_bytes,
+    seq2seq_plan,
     training_plan,
     vllm_plan,
     weight_bytes,
@@ -424,6 +427,56 @@ def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.M
 
     plan = generation_plan(shape, DecodingParams(batch_size=8, max_new_tokens=20), "float32", lora_r=8)
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.15)
+
+
+# A translator of NLLB's family
+
+
+def translation_model(**changes: Any) -> tuple[Any, Seq2SeqShape]:
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+
+    values = {"vocab_size": 96, "d_model": 64, "encoder_layers": 3, "decoder_layers": 2, "encoder_ffn_dim": 160}
+    values |= {"decoder_ffn_dim": 96, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+    config = M2M100Config(**(values | {"max_position_embeddings": 64} | changes))
+    return M2M100ForConditionalGeneration(config), Seq2SeqShape.from_config(json.loads(config.to_json_string()))
+
+
+def test_parameters_of_a_translator() -> None:
+    model, shape = translation_model()
+    assert shape.parameters == model.num_parameters()
+    assert KNOWN_SEQ2SEQ["nllb-200-distilled-600m"].parameters == 615_073_792
+
+
+@pytest.mark.parametrize("vocab", [96, 20_000])
+def test_peak_of_a_real_translation(vocab: int) -> None:
+    import torch
+
+    model, shape = translation_model(vocab_size=vocab, max_position_embeddings=65)
+    model.eval().generation_config.eos_token_id = None  # no sentence ends early
+    ids, mask = batch(8, 64)
+
+    def step() -> None:
+        with torch.inference_mode():
+            model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=False,
+                max_length=None,
+                max_new_tokens=64,
+                repetition_penalty=1.1,
+                forced_bos_token_id=5,
+            )
+
+    plan = seq2seq_plan(shape, DecodingParams(batch_size=8, max_new_tokens=200), "float32")
+    assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.2)
+
+
+@pytest.mark.parametrize("key", ["model_type", "d_model"])
+def test_incomplete_config_of_a_translator(key: str) -> None:
+    config = json.loads(translation_model()[0].config.to_json_string())
+    del config[key]
+    with pytest.raises(InputError, match=key):
+        Seq2SeqShape.from_config(config)
 
 
 # Plans

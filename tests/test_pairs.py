@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ldr_utils.pairs import PairSet, build_pairs
+from ldr_utils.params import PairsParams
 from ldr_utils.records import Record
 
 LANGUAGES = ("en", "es", "de")
@@ -34,9 +35,9 @@ def world(*examples: str) -> tuple[dict[str, list[Record]], dict[tuple[str, str]
 def build(
     responses: dict[str, list[Record]],
     translations: dict[tuple[str, str], list[Record]],
-    english_pairs: Literal["all", "last"] = "all",
+    **selection: str,
 ) -> PairSet:
-    return build_pairs(responses, translations, "en", ["es", "de"], english_pairs)
+    return build_pairs(responses, translations, PairsParams(languages=list(LANGUAGES), unseen=[], **selection))  # type: ignore[arg-type]
 
 
 def pair(lang: str, via: str, chosen: str, rejected: str) -> Record:
@@ -64,6 +65,26 @@ def test_both_directions_by_hand() -> None:
 def test_english_pairs_last_keeps_those_of_the_last_language_only() -> None:
     found = build(*world("1", "2"), english_pairs="last")
     assert Counter((r["lang"], r["via"]) for r in found.kept) == {("es", "en"): 2, ("de", "en"): 2, ("en", "de"): 2}
+    lost = {"lang": "en", "via": "es", "stage": "selection", "reason": "not_the_last_language"}
+    assert found.dropped == [{"id": example} | lost for example in ("1", "2")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [("dominant", {("en", "es"), ("en", "de")}), ("non_dominant", {("es", "en"), ("de", "en")})],
+)
+def test_pairs_of_one_side_only(kind: str, kept: set[tuple[str, str]]) -> None:
+    found = build(*world("1"), pair_languages=kind)
+    assert {(r["lang"], r["via"]) for r in found.kept} == kept
+    assert {(r["lang"], r["via"]) for r in found.dropped} == {(v, lang) for lang, v in kept}
+    assert {(r["stage"], r["reason"]) for r in found.dropped} == {("selection", "pair_language")}
+
+
+def test_a_pair_that_is_not_asked_for_is_dropped_for_that_and_not_for_its_fault() -> None:
+    responses, translations = world("1")
+    translations["es", "en"] = [reply("1", "es", "en", "never closed")]
+    reasons = Counter(r["reason"] for r in build(responses, translations, pair_languages="non_dominant").dropped)
+    assert reasons == {"pair_language": 2}
 
 
 def test_rows_are_matched_by_id_not_by_position() -> None:
@@ -122,17 +143,25 @@ def test_unusable_answer_drops_every_pair_it_is_a_side_of(
     assert len(found.kept) == 4 - len(lost)
 
 
-def test_equal_sides_are_kept() -> None:
+def test_equal_sides_are_kept_unless_the_study_drops_them() -> None:
     responses, translations = world("1")
     responses["es"] = [response("1", "es", "42")]
     translations["en", "es"] = [reply("1", "en", "es", "42</translated>")]
     kept = by_key(build(responses, translations).kept)["1", "es", "en"]
     assert kept["chosen"] == kept["rejected"] == "42"
+    found = build(responses, translations, equal_pairs="drop")
+    assert found.dropped == [{"id": "1", "lang": "es", "via": "en", "stage": "selection", "reason": "equal_sides"}]
+    assert by_key(found.kept).keys() == {("1", "de", "en"), ("1", "en", "es"), ("1", "en", "de")}
 
 
-@given(st.data(), st.sampled_from(["all", "last"]))
+@given(
+    st.data(),
+    st.sampled_from(["all", "last"]),
+    st.sampled_from(["all", "dominant", "non_dominant"]),
+    st.sampled_from(["keep", "drop"]),
+)
 def test_kept_and_dropped_account_for_every_possible_pair(
-    data: st.DataObject, english_pairs: Literal["all", "last"]
+    data: st.DataObject, english_pairs: str, pair_languages: str, equal_pairs: str
 ) -> None:
     examples = ("1", "2", "3")
     responses, translations = world(*examples)
@@ -144,8 +173,8 @@ def test_kept_and_dropped_account_for_every_possible_pair(
     for records in translations.values():
         for record in records:
             record["response"] = data.draw(st.sampled_from(["", "open", "</translated>", "text</translated>"]))
-    found = build(responses, translations, english_pairs)
-    possible = {(e, lang, "en") for e in examples for lang in ("es", "de")}
-    possible |= {(e, "en", lang) for e in examples for lang in (("es", "de") if english_pairs == "all" else ("de",))}
+    selection = {"english_pairs": english_pairs, "pair_languages": pair_languages, "equal_pairs": equal_pairs}
+    found = build(responses, translations, **selection)
+    possible = {key for e in examples for lang in ("es", "de") for key in ((e, lang, "en"), (e, "en", lang))}
     assert by_key([*found.kept, *found.dropped]).keys() == possible
     assert all(r["chosen"] and r["rejected"] for r in found.kept)

@@ -1,0 +1,60 @@
+"""The arms of a study: the method, its baseline and its ablations, each as what it changes in the study's parameters.
+
+Every arm trains M_1 from M_0's responses and translations; only the main arm ``lidr`` is iterated further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm.
+
+    Attributes
+    ----------
+    label : str
+        Its name in tables and figures.
+    description : str
+        What it is, in a line.
+    pairs, training : mapping of str to value
+        The parameters of 04_pairs and of 05_qlora_dpo in which it differs from the study.
+    """
+
+    label: str
+    description: str
+    pairs: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """All parameters in which the arm differs from the study."""
+        return {**self.pairs, **self.training}
+
+
+ARMS: dict[str, Arm] = {
+    "lidr": Arm("LIDR", "the method: DPO and NLL on every pair"),
+    "sft": Arm(
+        "SFT",
+        "the paper's baseline Multilingual Alignment: NLL of the chosen sides alone",
+        training={"objective": "nll"},
+    ),
+    "no_nll": Arm("no NLL", "DPO without the NLL term (alpha = 0)", training={"alpha": 0.0}),
+    "non_dominant_pairs": Arm(
+        "non-dominant pairs",
+        "pairs of the non-dominant languages alone",
+        pairs={"pair_languages": "non_dominant"},
+    ),
+    "dominant_pairs": Arm(
+        "dominant pairs", "pairs of the dominant language alone", pairs={"pair_languages": "dominant"}
+    ),
+    "no_equal_pairs": Arm("no equal pairs", "pairs whose two sides are equal dropped", pairs={"equal_pairs": "drop"}),
+    "last_dominant_pairs": Arm(
+        "last dominant pairs",
+        "dominant pairs of the last language alone, as the authors' released script leaves them",
+        pairs={"english_pairs": "last"},
+    ),
+}
