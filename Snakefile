@@ -14,15 +14,18 @@ from snakemake.logging import logger
 
 from ldr_utils.params import StudyParams
 from ldr_utils.provenance import code_hash
-from ldr_utils.paths import model_name
+from ldr_utils.paths import model_name, pairs_name
 
 logger.setLevel(logging.WARNING)  # the stages speak for themselves
+logger.addFilter(lambda record: "CalledProcessError" not in record.getMessage())  # what failed, they have said
+logging.raiseExceptions = False  # nor is a full disk news when the log of Snakemake is what does not fit
 
 STUDY = StudyParams(**config["params"])
 RUN_DIR = config["run_dir"]
 LAST = STUDY.iterations
 MODELS = [model_name(t, "lidr") for t in range(LAST + 1)]
 BASELINES = [model_name(1, arm) for arm in STUDY.arms if arm != "lidr"]
+PAIRS = [(t, "lidr") for t in range(LAST)] + [(0, arm) for arm in STUDY.arms]
 EVAL_THREADS = max(1, STUDY.threads // 2)  # two evaluations side by side
 
 
@@ -36,6 +39,16 @@ def before(model):
     """Folder of M_{t-1}."""
     t, arm = place(model)
     return model_name(t - 1, arm)
+
+
+def shared(wildcards, task):
+    """A stage's manifest of the model that answered: M0 answers once, for every arm."""
+    return f"{model_name(*place(wildcards.model))}/{task}/manifest.json"
+
+
+def pairs_before(wildcards):
+    t, arm = place(wildcards.model)
+    return f"{pairs_name(t - 1, arm)}/manifest.json"
 
 
 def adapter(wildcards):
@@ -52,15 +65,24 @@ def earlier_answers(wildcards):
     return [f"{model_name(s, arm)}/x_alpacaeval/manifest.json" for s in range(t)]
 
 
+def questions(wildcards):
+    """MT-Bench's files, which lie outside the run folder; imported for the studies that have them."""
+    if not STUDY.mt_bench_dir:
+        return []
+    from ldr_utils.mt_bench import question_files
+
+    return [str(path) for path in question_files(STUDY).values()]
+
+
 def notebook(name, **fixed):
     """The values a notebook is run with, as JSON: its slice of the study, and what only the driver knows."""
 
     def values(wildcards):
-        own = STUDY.for_notebook(name) | {"run_dir": RUN_DIR} | fixed
+        run = {"run_dir": RUN_DIR} | fixed
         if hasattr(wildcards, "model"):
-            t, arm = place(wildcards.model)
-            own |= {"t": t} if name == "04_pairs" else {"t": t, "arm": arm}
-        return json.dumps(own, sort_keys=True)
+            run["t"], run["arm"] = place(wildcards.model)
+        own = STUDY.for_notebook(name, run.get("arm", "lidr"))
+        return json.dumps(own | run, sort_keys=True)
 
     return values
 
@@ -74,13 +96,14 @@ TARGETS = {
     "data": ["data/manifest.json"],
     "generation": manifests("responses", MODELS[:-1]),
     "translation": manifests("translations", MODELS[:-1]),
-    "pairs": manifests("pairs", MODELS[:-1]),
+    "pairs": list(dict.fromkeys(f"{pairs_name(t, arm)}/manifest.json" for t, arm in PAIRS)),
     "training": manifests("adapter", MODELS[1:] + BASELINES),
     "x_alpacaeval": manifests("x_alpacaeval", MODELS + BASELINES),
     "mgsm": manifests("mgsm", MODELS + BASELINES),
+    "tax": manifests("tax", MODELS + BASELINES),
     "report": ["report/index.html", "results.csv"],
 }
-EXECUTE = f"{sys.executable} -m ldr_utils.execute {{params.name}} {{log}} {{params.values:q}}"
+EXECUTE = f"exec {sys.executable} -m ldr_utils.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
 
 
 wildcard_constraints:
@@ -89,7 +112,8 @@ wildcard_constraints:
 
 rule all:
     input:
-        TARGETS[config["until"]],
+        # by name: Snakemake does not miss a file in the middle once all that came of it is there
+        TARGETS.values() if config["until"] == "report" else TARGETS[config["until"]],
 
 
 rule data:
@@ -148,8 +172,8 @@ rule translation:
 rule pairs:
     input:
         "data/manifest.json",
-        "{model}/responses/manifest.json",
-        "{model}/translations/manifest.json",
+        lambda wildcards: shared(wildcards, "responses"),
+        lambda wildcards: shared(wildcards, "translations"),
     output:
         "{model}/pairs/manifest.json",
     log:
@@ -167,7 +191,7 @@ rule pairs:
 
 rule training:
     input:
-        lambda wildcards: f"{before(wildcards.model)}/pairs/manifest.json",
+        pairs_before,
         previous_adapter,
     output:
         "{model}/adapter/manifest.json",
@@ -224,10 +248,31 @@ rule mgsm:
         EXECUTE
 
 
+rule tax:
+    input:
+        "data/manifest.json",
+        adapter,
+        questions,
+    output:
+        "{model}/tax/manifest.json",
+    log:
+        "notebooks/{model}/07b_alignment_tax.ipynb",
+    params:
+        name="07b_alignment_tax",
+        values=notebook("07b_alignment_tax", threads=EVAL_THREADS),
+        code=code_hash("07b_alignment_tax"),
+    threads: EVAL_THREADS
+    resources:
+        gpu=int(STUDY.source == "micro" or bool(STUDY.benchmarks or STUDY.mt_bench_dir)),
+    shell:
+        EXECUTE
+
+
 rule report:
     input:
         TARGETS["x_alpacaeval"],
         TARGETS["mgsm"],
+        TARGETS["tax"],
         TARGETS["pairs"],
     output:
         "report/summary/manifest.json",

@@ -5,7 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
+import platform
+import resource
 import subprocess
+import sys
+from collections.abc import Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -49,12 +54,11 @@ def code_hash(notebook: str) -> str:
 
 
 def engine_hash(notebook: str) -> str:
-    """Like ``code_hash``, without the cells themselves and without modules that only show results.
+    """Like ``code_hash``, without the cells themselves and without modules that only show results or serve those.
 
     It is what makes a stage throw away what it has: hours of generation must not be lost to a changed figure.
     """
-    modules = _modules(_code_cells(notebook))
-    return digest({name: source for name, source in modules.items() if name not in PRESENTATION})
+    return digest(_modules(_code_cells(notebook), without=PRESENTATION))
 
 
 def _code_cells(notebook: str) -> str:
@@ -62,15 +66,15 @@ def _code_cells(notebook: str) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def _modules(source: str) -> dict[str, str]:
-    """Source by name of every package module that ``source`` imports, directly or not."""
+def _modules(source: str, without: Set[str] = frozenset()) -> dict[str, str]:
+    """Source by name of every package module that ``source`` imports, directly or not, but for some."""
     sources: dict[str, str] = {}
-    waiting = _imported(source)
+    waiting = _imported(source) - without
     while waiting:
         module = waiting.pop()
         if module not in sources:
             sources[module] = _module_path(module).read_text(encoding="utf-8")
-            waiting |= _imported(sources[module])
+            waiting |= _imported(sources[module]) - without
     return sources
 
 
@@ -112,3 +116,44 @@ def git_state() -> dict[str, Any]:
 def _git(*words: str) -> str:
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def template_hashes() -> dict[str, str]:
+    """Checksums of the prompt templates, for a stage that has them loaded."""
+    prompts = sys.modules.get("ldr_utils.prompts")  # not imported: it is no part of the other stages' code
+    names = vars(prompts).items() if prompts else ()
+    return {name.lower(): digest(text) for name, text in names if name.isupper() and isinstance(text, str)}
+
+
+def machine() -> dict[str, Any]:
+    """Python, system and hardware of this process; ``gpu`` is None for a stage without one or without torch."""
+    gpu = _gpu()
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "gpu": gpu.get_device_name() if gpu else None,
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """Largest memory of this process so far, in MB (10^6 bytes): its resident set, and what it held on a GPU."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = {"peak_memory_mb": round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)}
+    gpu = _gpu()
+    return found | ({"peak_gpu_memory_mb": round(gpu.max_memory_allocated() / 1e6, 1)} if gpu else {})
+
+
+def _gpu() -> Any:
+    """``torch.cuda`` where this process uses a GPU; stages that need no torch must not pay for its import."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

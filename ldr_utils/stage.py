@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import platform
-import resource
-import sys
 import time
 from dataclasses import dataclass, field
+from os.path import relpath
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
+from ldr_utils import provenance
 from ldr_utils.errors import InputError
+from ldr_utils.locks import LOCK, lock
+from ldr_utils.manifests import BESIDE, damaged, fingerprint
 from ldr_utils.paths import ROOT, from_root
-from ldr_utils.provenance import digest, engine_hash, git_state, package_versions, sha256
+from ldr_utils.provenance import digest, sha256
 from ldr_utils.records import write_text
 
 PER_MACHINE = {  # where, how fast and at what price a stage ran, not what it computed
     "run_dir",
+    "mt_bench_dir",  # its files are inputs
     "threads",
     "gpu_memory",
     "judge_concurrency",
@@ -28,6 +30,9 @@ PER_MACHINE = {  # where, how fast and at what price a stage ran, not what it co
     "judge_price_out",
     "judge_budget",
 }
+OWN = {"stage.json", "manifest.json", LOCK}  # the files of `Stage` itself
+HALF = {".partial", ".tmp"}  # suffixes of files that are being written
+HELD: dict[Path, BinaryIO] = {}  # locks of this process: a cell that begins a stage may be run twice
 WRITERS = {  # folder of a manifest -> the notebook that writes it, to tell who opens a later one first
     "data": "01_data",
     "responses": "02_generation",
@@ -36,6 +41,7 @@ WRITERS = {  # folder of a manifest -> the notebook that writes it, to tell who 
     "adapter": "05_qlora_dpo",
     "x_alpacaeval": "06_x_alpacaeval",
     "mgsm": "07_mgsm",
+    "tax": "07b_alignment_tax",
 }
 
 
@@ -68,15 +74,15 @@ class Stage:
         Raises
         ------
         InputError
-            When an input is missing.
+            When an input is missing, or is not what its stage wrote, or when another process runs the stage.
         """
         for path in inputs:
-            if not path.exists():
-                raise InputError(f"{path}: no such file; run {WRITERS.get(path.parent.name, 'its stage')} first")
+            _check_input(path)
+        _take(folder)
         stage = cls(name, folder, params, inputs)
         key = stage.key()
         mark = folder / "stage.json"
-        if folder.exists() and not (mark.exists() and json.loads(mark.read_text()).get("key") == key):
+        if _key_of(mark) != key:
             stage.clear()
         (folder / "manifest.json").unlink(missing_ok=True)
         write_text(mark, json.dumps({"name": name, "key": key}) + "\n")
@@ -84,8 +90,8 @@ class Stage:
 
     def key(self) -> str:
         """Identity of the work: its code, the parameters that matter, and the content of its inputs."""
-        inputs = [_fingerprint(path) for path in self.inputs]
-        return digest([engine_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
+        inputs = [fingerprint(path) for path in self.inputs]
+        return digest([provenance.engine_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
 
     def _name(self, path: Path) -> str:
         """``path`` relative to the run folder or the repository, whichever holds it."""
@@ -96,7 +102,25 @@ class Stage:
     def clear(self) -> None:
         """Remove what another run of this stage wrote."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+            if path.name != LOCK:  # held by this process
+                path.rmdir() if path.is_dir() else path.unlink()
+        for path in self._beside():
+            path.unlink()
+
+    def _beside(self) -> list[Path]:
+        """The stage's output outside of its folder, if there is one."""
+        path = self.folder / BESIDE.get(self.name, "-")
+        return [path] if path.is_file() else []
+
+    def _outputs(self) -> dict[str, str]:
+        """Checksums of what the stage wrote, by name; what a crash left half-written is removed."""
+        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.name not in OWN]
+        for path in files:
+            if path.suffix in HALF:
+                path.unlink()
+        found = {path.relative_to(self.folder).as_posix(): path for path in files if path.suffix not in HALF}
+        found |= {relpath(path, self.folder): path for path in self._beside()}
+        return {name: sha256(path) for name, path in found.items()}
 
     def finish(self, headline: str, **counts: Any) -> dict[str, Any]:
         """Write the manifest: from here on the stage is complete.
@@ -108,34 +132,50 @@ class Stage:
         **counts
             Whatever the stage counted.
         """
-        own = ("stage.json", "manifest.json")
-        outputs = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.name not in own]
+        params = self.params.model_dump(exclude=PER_MACHINE)
         manifest = {
             "stage": self.name,
             "headline": headline,
             "counts": counts,
-            "params": self.params.model_dump(exclude=PER_MACHINE),
-            "params_hash": digest(self.params.model_dump(exclude=PER_MACHINE)),
-            "inputs": {self._name(path): sha256(path) for path in self.inputs},
-            "outputs": {str(path.relative_to(self.folder)): sha256(path) for path in outputs},
-            "code": git_state(),
-            "packages": package_versions(),
-            "machine": {"python": platform.python_version(), "system": platform.platform(), "cpu": platform.machine()},
+            "params": params,
+            "params_hash": digest(params),
+            "templates": provenance.template_hashes(),
+            "inputs": {self._name(path): fingerprint(path) for path in self.inputs},
+            "outputs": self._outputs(),
+            "code": provenance.git_state() | {"notebook": provenance.code_hash(self.name)},
+            "packages": provenance.package_versions(),
+            "machine": provenance.machine(),
             "seconds": round(time.monotonic() - self.started, 1),
-            "peak_memory_mb": peak_memory_mb(),
+            **provenance.peak_memory(),
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        if held := HELD.pop(self.folder, None):
+            held.close()
         return manifest
 
 
-def peak_memory_mb() -> float:
-    """Largest resident set of this process so far, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
+def _key_of(mark: Path) -> str | None:
+    """Identity of the work that lies beside ``mark``; None where nothing says what it is."""
+    try:
+        key: str = json.loads(mark.read_text(encoding="utf-8"))["key"]
+        return key
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _fingerprint(path: Path) -> str:
-    """Content of an input; for another stage's manifest, the content of what that stage wrote."""
-    if path.name != "manifest.json":
-        return sha256(path)
-    return digest(json.loads(path.read_text(encoding="utf-8"))["outputs"])
+def _check_input(path: Path) -> None:
+    writer = WRITERS.get(path.parent.name, "its stage")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run {writer} first")
+    if path.name == "manifest.json" and (bad := damaged(path)):
+        raise InputError(f"{bad[0]}: missing or changed since it was written; run {writer} again (ldr run does)")
+
+
+def _take(folder: Path) -> None:
+    """Make this process the only writer of a stage's folder, until the stage is finished or the process ends."""
+    if folder in HELD:
+        return
+    try:
+        HELD[folder] = lock(folder / LOCK)
+    except BlockingIOError:
+        raise InputError(f"{folder}: another process runs this stage; wait for it, or shut its kernel down") from None

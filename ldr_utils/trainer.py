@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +11,12 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import DPOTrainer
 
 from ldr_utils.loss import Loss, chosen_nll, dpo_nll
+from ldr_utils.manifests import seal
 from ldr_utils.progress import track
 
 
 class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
-    """DPO + per-sequence NLL (arm ``lidr``), or the NLL of the chosen side alone (arm ``sft``).
+    """DPO + per-sequence NLL (objective ``dpo_nll``), or the NLL of the chosen side alone (objective ``nll``).
 
     TRL's own ``sft`` term is a token mean over the micro-batch, which weighs long completions more than the paper's.
 
@@ -24,14 +26,14 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         The policy; its adapter ``default`` is trained, a frozen copy of it or the bare base model is the reference.
     alpha : float
         Weight of the NLL term.
-    arm : str
-        ``lidr`` or ``sft``.
+    objective : {"dpo_nll", "nll"}
+        The paper's loss, or its NLL term alone, unweighted.
     **kwargs
         For TRL's ``DPOTrainer``.
     """
 
-    def __init__(self, model: Any, alpha: float, arm: str, **kwargs: Any) -> None:
-        self.alpha, self.arm = alpha, arm
+    def __init__(self, model: Any, alpha: float, objective: str, **kwargs: Any) -> None:
+        self.alpha, self.objective = alpha, objective
         self.mean_pairs: float | None = None  # pairs a forward pass in the current optimizer step
         trainable = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
         super().__init__(model=model, **kwargs)
@@ -41,6 +43,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
             parameter.data = exact.float()
         self.remove_callback(PrinterCallback)  # a line a step; the study has its own progress report
         self.add_callback(_Progress())
+        self.add_callback(_Seal())
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # tokenised already, exactly as at inference (``training.tokenize_pairs``)
@@ -63,7 +66,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         return batches, items
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        if self.arm == "sft":  # the rejected half plays no part: do not pay for it
+        if self.objective == "nll":  # the rejected half plays no part: do not pay for it
             half = inputs["input_ids"].shape[0] // 2
             inputs = {name: tensor[:half] for name, tensor in inputs.items()}
         completion = inputs["completion_mask"]
@@ -76,7 +79,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         )
         logps = outputs.log_probs.sum(dim=1)
         tokens = completion[:, 1:].sum(dim=1)
-        if self.arm == "sft":
+        if self.objective == "nll":
             nll = chosen_nll(logps, tokens)
             return self._logged(Loss(nll, torch.zeros_like(nll), nll), torch.zeros_like(logps))
         chosen, rejected = logps.chunk(2)
@@ -113,3 +116,10 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
             first = state.global_step - 1
             self.steps = iter(track(range(first, state.max_steps), "training", state.max_steps, first))
         next(self.steps, None)
+
+
+class _Seal(TrainerCallback):  # type: ignore[misc]
+    """Leave checksums in every checkpoint once it is complete."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")

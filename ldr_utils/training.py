@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.errors import InputError
+from ldr_utils.manifests import is_whole
 from ldr_utils.models import Policy, choose_dtype, load_policy
 from ldr_utils.params import TrainingParams
-from ldr_utils.records import Record, read_jsonl, write_jsonl
+from ldr_utils.paths import ROOT
+from ldr_utils.records import Record, force, read_jsonl, write_jsonl, write_text
 
 
 def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tuple[list[Record], list[Record]]:
@@ -64,7 +66,7 @@ def start_policy(params: TrainingParams) -> Policy:
 
 
 def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, workdir: Path) -> Any:
-    """A TRL ``DPOTrainer`` with the paper's loss (``ldr_utils.loss``), or its NLL term alone for the arm ``sft``."""
+    """A TRL ``DPOTrainer`` with the paper's loss (``ldr_utils.loss``), or its NLL term alone, as ``objective`` says."""
     import torch
     from datasets import Dataset
     from trl import DPOConfig
@@ -91,7 +93,7 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
         logging_steps=1,
         save_strategy="steps",
         save_steps=params.save_steps,
-        save_total_limit=1,
+        save_total_limit=2,  # with one, the old checkpoint would go before the new one has its checksums
         report_to=[],
         disable_tqdm=True,
         seed=params.seed * 1000 + params.t,
@@ -101,7 +103,7 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
     return PaperLossTrainer(
         policy.model,
         params.alpha,
-        params.arm,
+        params.objective,
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=policy.tokenizer,
@@ -130,16 +132,15 @@ def train(trainer: Any, checkpoints: Path) -> list[Record]:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest complete checkpoint, or None; those that a crash left half-written are removed.
+    """The newest whole checkpoint, or None; one that is half-written or was changed since is named and removed.
 
-    The trainer writes ``trainer_state.json`` last and deletes the checkpoint before it only then.
+    The trainer keeps the checkpoint before the newest, which has its checksums last of all.
     """
     for folder in sorted(checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1]), reverse=True):
-        try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        if is_whole(folder):
             return folder
-        except (OSError, ValueError):  # missing or cut short
-            shutil.rmtree(folder)
+        print(f"{folder.name}: half-written or changed since it was written; removed")
+        shutil.rmtree(folder)
     return None
 
 
@@ -148,15 +149,23 @@ def train_once(trainer: Any, folder: Path) -> list[Record]:
 
     The steps go to ``training.jsonl`` beside the folder; the weights appear in it last and in one step.
     """
-    history, weights = folder.parent / "training.jsonl", folder / "adapter_model.safetensors"
-    if weights.exists():
-        return read_jsonl(history)
-    steps = train(trainer, folder / "checkpoints")
-    write_jsonl(history, steps)
-    saving = folder / "saving"
-    trainer.model.save_pretrained(saving, selected_adapters=["default"])
-    for name in ("adapter_config.json", weights.name):
-        (saving / name).replace(folder / name)
-    for leftover in (saving, folder / "checkpoints"):
+    history, saving, checkpoints = folder.parent / "training.jsonl", folder / "saving", folder / "checkpoints"
+    adapter = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    if not all(path.exists() for path in (history, *adapter)):
+        write_jsonl(history, train(trainer, checkpoints))
+        trainer.model.save_pretrained(saving, selected_adapters=["default"])
+        _make_portable(saving / adapter[0].name)
+        for path in adapter:
+            force(saving / path.name)
+            (saving / path.name).replace(path)
+    for leftover in (saving, checkpoints):
         shutil.rmtree(leftover, ignore_errors=True)
-    return steps
+    return read_jsonl(history)
+
+
+def _make_portable(config: Path) -> None:
+    """PEFT writes where the base model lies here, and layer names in the order of a set, another one every time."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values["base_model_name_or_path"] = values["base_model_name_or_path"].removeprefix(f"{ROOT}/")
+    values["target_modules"].sort()
+    write_text(config, json.dumps(values, indent=2, sort_keys=True) + "\n")

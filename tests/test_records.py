@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldr_utils.errors import InputError
@@ -22,6 +22,7 @@ def test_unicode_line_separators_do_not_end_a_record(tmp_path: Path) -> None:
     assert "ไทย ёœß" in path.read_text(encoding="utf-8"), "records must be readable by a person"
 
 
+@settings(deadline=None)  # a slow disk is no failure
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none(), max_size=3), min_size=1))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str | int | None]]) -> None:
     path = tmp_path_factory.mktemp("records") / "records.jsonl"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ldr_utils.errors import InputError
+from ldr_utils.manifests import damaged
 from ldr_utils.params import NOTEBOOKS as SCHEMAS
-from ldr_utils.params import GenerationParams
+from ldr_utils.params import GenerationParams, TrainingParams
 from ldr_utils.paths import ROOT
 from ldr_utils.provenance import code_hash, digest, sha256
 from ldr_utils.stage import WRITERS, Stage
@@ -91,7 +95,10 @@ def test_manifest_contents(folder: Path, source: Path) -> None:
     assert manifest["packages"]["numpy"].count(".") >= 1
     assert manifest["seconds"] >= 0
     assert manifest["peak_memory_mb"] > 1
-    assert {"commit", "dirty"} == manifest["code"].keys()
+    assert {"commit", "dirty", "notebook"} == manifest["code"].keys()
+    assert manifest["code"]["notebook"] == code_hash("02_generation")
+    assert manifest["machine"]["cpu"]
+    assert manifest["machine"]["cores"] >= 1
 
 
 def test_where_a_stage_ran_is_not_in_its_manifest_or_key(folder: Path, source: Path) -> None:
@@ -127,7 +134,7 @@ def test_changed_params_clear_partial_files(folder: Path, source: Path) -> None:
     partial = leave_partial_work(folder)
     begin(folder, source, max_new_tokens=7)
     assert not partial.exists()
-    assert [path.name for path in folder.iterdir()] == ["stage.json"]
+    assert {path.name for path in folder.iterdir()} == {"stage.json", ".lock"}
 
 
 def test_changed_input_clears_partial_files(folder: Path, source: Path) -> None:
@@ -204,7 +211,77 @@ def test_input_of_another_stage_is_what_it_wrote_not_how_long_it_took(folder: Pa
     manifest = tmp_path / "earlier" / "manifest.json"
     manifest.parent.mkdir()
     keys = []
-    for outputs, seconds in (("a", 1), ("a", 2), ("b", 2)):
-        manifest.write_text(json.dumps({"outputs": {"es.jsonl": outputs}, "seconds": seconds}))
+    for text, seconds in (("a", 1), ("a", 2), ("b", 2)):
+        written = manifest.with_name("es.jsonl")
+        written.write_text(text)
+        outputs = {written.name: sha256(written)}
+        manifest.write_text(json.dumps({"stage": "02_generation", "outputs": outputs, "seconds": seconds}))
         keys.append(begin(folder, manifest).key())
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_prompt_templates_are_recorded_by_the_stages_that_have_them(folder: Path, source: Path) -> None:
+    from ldr_utils import prompts
+
+    recorded = begin(folder, source).finish("done")["templates"]
+    assert recorded["translation"] == digest(prompts.TRANSLATION)
+    assert {"translation", "pairwise", "score"} <= recorded.keys()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("other"), Path.unlink])
+def test_an_input_that_is_not_what_its_stage_wrote_is_refused_and_named(
+    folder: Path, source: Path, damage: Callable[[Path], Any]
+) -> None:
+    stage = begin(folder, source)
+    written, manifest, later = folder / "es.jsonl", folder / "manifest.json", folder.parent / "translations"
+    written.write_text("out\n")
+    stage.finish("done")
+    begin(later, manifest)
+    damage(written)
+    with pytest.raises(
+        InputError, match=r"es\.jsonl: missing or changed since it was written; run 02_generation again"
+    ):
+        begin(later, manifest)
+
+
+def test_two_processes_never_run_one_stage(folder: Path, source: Path) -> None:
+    code = "import sys; from pathlib import Path; from ldr_utils.stage import _take; _take(Path(sys.argv[1]))"
+    words = [sys.executable, "-c", code, str(folder)]
+    stage = begin(folder, source)
+    begin(folder, source)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith(
+        "another process runs this stage; wait for it, or shut its kernel down"
+    )
+    stage.finish("done")
+    assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_a_crash_left_half_written_is_no_output(folder: Path, source: Path) -> None:
+    stage = begin(folder, source)
+    for name in ("es.jsonl", "es.jsonl.partial", "es.jsonl.tmp"):
+        (folder / name).write_text("out\n")
+    assert list(stage.finish("done")["outputs"]) == ["es.jsonl"]
+    assert {path.name for path in folder.iterdir()} == {"es.jsonl", "manifest.json", "stage.json", ".lock"}
+
+
+def test_an_output_beside_the_folder_belongs_to_its_stage(folder: Path, source: Path, notebooks: Path) -> None:
+    write_notebook(notebooks, "05_qlora_dpo", CODE)
+    history = folder.parent / "training.jsonl"
+    folder.mkdir(parents=True)
+    history.write_text("{}\n")
+    training = TrainingParams(run_dir="runs/here")
+    stage = Stage.begin("05_qlora_dpo", folder, training, [source])
+    assert not history.exists(), "of unknown origin"
+    history.write_text("{}\n")
+    assert stage.finish("done")["outputs"] == {"../training.jsonl": sha256(history)}
+    history.write_text("[]\n")
+    assert damaged(folder / "manifest.json") == [folder / "../training.jsonl"]
+
+
+def test_a_mark_cut_short_does_not_block_the_stage(folder: Path, source: Path) -> None:
+    begin(folder, source)
+    (folder / "stage.json").write_text('{"key": ')
+    partial = leave_partial_work(folder)
+    begin(folder, source).finish("done")
+    assert not partial.exists()

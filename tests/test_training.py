@@ -15,6 +15,7 @@ import torch
 from ldr_utils.errors import InputError
 from ldr_utils.generation import complete
 from ldr_utils.loss import dpo_nll
+from ldr_utils.manifests import seal
 from ldr_utils.models import load_policy
 from ldr_utils.params import DecodingParams, TrainingParams
 from ldr_utils.records import read_jsonl
@@ -98,7 +99,7 @@ def test_loss_of_a_batch_is_the_formula_on_separately_computed_log_probabilities
 
 
 def test_sft_arm_is_the_chosen_nll_alone(tmp_path: Path) -> None:
-    trainer = trainer_for(tmp_path, arm="sft")
+    trainer = trainer_for(tmp_path, arm="sft", objective="nll")
     rows = [trainer.train_dataset[i] for i in range(len(PAIRS))]
     expected = -sum(log_probability(trainer.model, r, "chosen").item() / len(r["chosen_ids"]) for r in rows) / len(rows)
     assert trainer.compute_loss(trainer.model, batch_of(trainer)).item() == pytest.approx(expected, rel=1e-4)
@@ -207,7 +208,7 @@ def test_a_killed_training_ends_with_the_same_adapter_and_the_same_reference(
     words = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), where, json.dumps(changes)]
     assert subprocess.run(words, capture_output=True, check=False).returncode == -signal.SIGKILL
     left = sorted(path.name for path in (folder / "checkpoints").glob("checkpoint-*"))
-    assert left == (["checkpoint-4", "checkpoint-8"] if where == "saving" else ["checkpoint-8"])
+    assert left == ["checkpoint-4", "checkpoint-8"]
     assert last_checkpoint(folder / "checkpoints") == folder / "checkpoints" / f"checkpoint-{resumes_at}"
 
     resumed = trainer_for(folder, numbered(12), **changes)
@@ -226,13 +227,25 @@ def test_a_killed_training_ends_with_the_same_adapter_and_the_same_reference(
         assert max(abs(a - b) for a, b in zip(trained, expected, strict=True)) > 0.1
 
 
-def test_a_checkpoint_with_a_state_cut_short_is_removed(tmp_path: Path) -> None:
-    for step, state in ((2, '{"global_step": 2}'), (10, '{"global_st')):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / "trainer_state.json").write_text(state)
+@pytest.mark.parametrize("text", ['{"global_st', '{"global_step": 9}', None])
+def test_a_damaged_checkpoint_is_named_and_removed(
+    tmp_path: Path, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (2, 10):
+        state = tmp_path / f"checkpoint-{step}" / "trainer_state.json"
+        state.parent.mkdir()
+        state.write_text(f'{{"global_step": {step}}}')
+        seal(state.parent)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    state.write_text(text) if text else state.unlink()
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert "checkpoint-10" in capsys.readouterr().out
     assert not (tmp_path / "checkpoint-10").exists()
+
+
+def test_a_checkpoint_without_checksums_is_half_written(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "missing") is None
 
 
@@ -246,6 +259,9 @@ def test_nf4_from_training_to_generation_and_on_to_the_second_iteration(tmp_path
     assert all(layer.weight.quant_type == "nf4" and layer.weight.quant_state.nested for layer in base)
     steps = train_once(first, tmp_path / "M1" / "adapter")
     assert read_jsonl(tmp_path / "M1" / "training.jsonl") == steps
+    config = json.loads((tmp_path / "M1" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "models/micro"
+    assert config["target_modules"] == sorted(config["target_modules"])
 
     m0, m1 = (load_policy(params(tmp_path, quantization="nf4"), t, trainable=True).model for t in (0, 1))
     before, after = (log_probability(model, first.train_dataset[0], "chosen").item() for model in (m0, m1))
