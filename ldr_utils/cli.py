@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from ldr_utils.errors import InputError
 from ldr_utils.params import StudyParams, load_params
 from ldr_utils.paths import NOTEBOOKS
+from ldr_utils.untrusted import one_line
 from ldr_utils.workflow import run_study
 
-STAGES = ("data", "generation", "translation", "pairs", "training", "x_alpacaeval", "mgsm", "report")
+STAGES = ("data", "generation", "translation", "pairs", "training", "x_alpacaeval", "mgsm", "tax", "report")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A bad argument is bad input: one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="ldr", description="Language Imbalance Driven Rewarding, reproduced.")
+    parser = _Parser(prog="ldr", description="Language Imbalance Driven Rewarding, reproduced.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a study, or continue one")
     run.add_argument("params", type=Path, help="a file of params/")
@@ -29,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     doctor.add_argument("--out", type=Path, metavar="DIR", help="run folder that would be used (default: runs/<study>)")
+    status = commands.add_parser("status", help="what is done, running, stale, damaged or missing, and what comes next")
+    status.add_argument("run", type=Path, metavar="DIR", help="a run folder")
+    score = commands.add_parser("score-mgsm", help="grade a file of any model's answers to MGSM")
+    score.add_argument("file", type=Path, metavar="FILE.jsonl", help="rows with response and answer (the gold number)")
+    score.add_argument("--lang", required=True, metavar="XX", help="language of the questions, such as es")
+    score.add_argument("--out", type=Path, metavar="FILE.csv", help="also write the verdict on every row")
     compare = commands.add_parser("compare", help="several seeds of one study in one table")
     compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
     compare.add_argument("--out", type=Path, metavar="DIR", help="also write the report: tables, figures, notebooks")
@@ -41,6 +57,25 @@ def _compare(runs: list[Path], out: Path | None) -> str:
     return compare(runs, out)
 
 
+def _score(file: Path, lang: str, out: Path | None) -> str:
+    from ldr_utils.scoring import score_file
+
+    return score_file(file, lang, out)
+
+
+def _status(run: Path) -> str:
+    from ldr_utils.status import status
+
+    return status(run)
+
+
+def _stop_as_ctrl_c() -> None:
+    """Have a cluster's or a closing terminal's signal end the command as Ctrl-C does; nohup stays in force."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def _doctor(params: StudyParams, out: Path | None) -> int:
     from ldr_utils.doctor import diagnose, exit_code, render  # only this command needs it
 
@@ -50,23 +85,41 @@ def _doctor(params: StudyParams, out: Path | None) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point: 0 on success, 2 on bad input or a machine that will not do, 1 on a failed stage."""
-    options = build_parser().parse_args(arguments)
+    """Entry point: 0 on success, 1 on a failed stage, 2 on bad input or an unfit machine, 130 when stopped."""
     try:
+        options = build_parser().parse_args(arguments)
         if options.command == "compare":
             print(_compare(options.runs, options.out))
             return 0
+        if options.command == "score-mgsm":
+            print(_score(options.file, options.lang, options.out))
+            return 0
         if not NOTEBOOKS.is_dir():
             raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
+        if options.command == "status":
+            print(_status(options.run))
+            return 0
         params = load_params(options.params, options.set)
         if options.command == "doctor":
             return _doctor(params, options.out)
         if options.cores < 1:
             raise InputError(f"--cores {options.cores}: must be at least 1")
+        _stop_as_ctrl_c()
         return run_study(params, options.out, options.cores, options.until)
     except InputError as error:
-        print(f"ldr: {error}", file=sys.stderr)
+        print(f"ldr: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # of --out; every other file has a line of its own
+        if error.filename is None:
+            raise
+        print(f"ldr: {one_line(str(error.filename))}: {error.strerror}; choose another path", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ldr: stopped; the same command continues from here", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

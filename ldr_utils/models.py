@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +25,46 @@ class Policy:
         """Token ids of a chat prompt that ends where the assistant's answer begins.
 
         The template writes the beginning-of-sequence token where the model has one; tokenising adds no second one.
-        ``prefill`` starts the assistant's answer.
+        ``prefill`` starts the assistant's answer. Text is never a control token: a ``<|im_end|>`` that stands in a
+        message does not end its turn.
         """
-        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        ids: list[int] = self.tokenizer(text + prefill, add_special_tokens=False).input_ids
-        return ids
+        mark = _unused("".join(message["content"] for message in messages))
+        marked = [m | {"content": self._spelled.sub(rf"{mark}\g<0>{mark}", m["content"])} for m in messages]
+        text = self.tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False) + prefill
+        parts = text.split(mark)  # one, or every second one is a control token that a message spells out
+        return [token for k, part in enumerate(parts) for token in self._ids(part, plain=k % 2 == 1)]
 
     def completion_ids(self, completion: str) -> list[int]:
         """Token ids of a completion, closed by the end-of-turn token."""
-        ids: list[int] = self.tokenizer(completion, add_special_tokens=False).input_ids
-        return [*ids, self.tokenizer.eos_token_id]
+        return [*self._ids(completion, plain=True), self.tokenizer.eos_token_id]
+
+    @cached_property
+    def _spelled(self) -> re.Pattern[str]:
+        """Every control token of the tokenizer, as text."""
+        known = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        names = sorted(known | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or "(?!)")
+
+    def _ids(self, text: str, plain: bool) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=plain).input_ids
+        return ids
+
+
+def _unused(text: str) -> str:
+    """A private-use character that ``text`` does not have."""
+    return next(mark for mark in map(chr, range(0xF0000, 0x10FFFE)) if mark not in text)
 
 
 def base_source(base_model: str) -> str:
     """A folder of the repository or of the machine when it exists, otherwise a hub name."""
     local = from_root(base_model)
-    return str(local) if local.exists() else base_model
+    return str(local) if os.path.exists(local) else base_model
+
+
+def unloadable(key: str, name: str, error: Exception) -> InputError:
+    """What to say when transformers cannot load a model or a tokenizer: the first line of its reason."""
+    reason = str(error).strip().split("\n")[0][:200]
+    return InputError(f"{key}: {name} cannot be loaded ({reason}); give a complete model folder or a hub name")
 
 
 def load_tokenizer(base_model: str) -> Any:
@@ -46,11 +73,15 @@ def load_tokenizer(base_model: str) -> Any:
     Raises
     ------
     InputError
-        When it has no chat template or no end-of-turn token.
+        When it cannot be loaded, has no chat template or no end-of-turn token.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base_source(base_model), padding_side="left")
+    source = base_source(base_model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
+    except Exception as error:  # the Rust tokenizers raise nothing more special
+        raise unloadable("base_model", base_model, error) from None
     if tokenizer.chat_template is None:
         raise InputError(f"base_model: {base_model} has no chat template; use the instruction-tuned version")
     if tokenizer.eos_token_id is None:
@@ -82,8 +113,14 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         0 for the base model; above, the adapter of the run folder is put on it.
     trainable : bool
         Whether the adapter will be trained further.
+
+    Raises
+    ------
+    InputError
+        When the base model cannot be loaded, or the adapter is missing or not one of this model.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     torch.set_num_threads(params.threads)
@@ -94,13 +131,17 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    model = AutoModelForCausalLM.from_pretrained(
-        base_source(params.base_model),
-        dtype=dtype,
-        device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
-        quantization_config=nf4 if params.quantization == "nf4" else None,
-        use_safetensors=True,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base_source(params.base_model),
+            dtype=dtype,
+            device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
+            quantization_config=nf4 if params.quantization == "nf4" else None,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise unloadable("base_model", params.base_model, error) from None
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
     if t > 0:
@@ -119,8 +160,24 @@ def _ready_for_qlora(model: Any) -> Any:
 
 
 def _with_adapter(model: Any, adapter: Path, trainable: bool) -> Any:
-    from peft import PeftModel
+    """``model`` with an adapter on it.
 
-    if not (adapter / "adapter_model.safetensors").exists():
+    Layers that the adapter lacks would stay as they are, and those that only it has would be passed over in silence.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.exists():
         raise InputError(f"{adapter}: holds no adapter; run 05_qlora_dpo for this model first")
-    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    misfit = InputError(f"{adapter}: is the adapter of another base model; remove it and run 05_qlora_dpo again")
+    try:
+        policy = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    except (RuntimeError, ValueError) as error:
+        if "size mismatch" in str(error) or "arget modules" in str(error):
+            raise misfit from None
+        raise
+    with safe_open(str(weights), "pt") as file:
+        if set(file.keys()) != set(get_peft_model_state_dict(policy, save_embedding_layers=False)):
+            raise misfit
+    return policy

@@ -13,7 +13,6 @@ The folder (``data_dir``), with the keys that a row must have; ``.jsonl`` is one
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from ldr_utils.published import (
     TRANSLATION_TASKS,
     find,
 )
-from ldr_utils.records import DataSet, Record
+from ldr_utils.records import LONGEST, DataSet, Record, parse_json
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
 ARITHMETIC_PROMPT = (
@@ -159,12 +158,14 @@ class _Row:
         value = self.values.get(key)
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{self.where}: {key}: is missing or holds no text; add it")
+        if len(value) > LONGEST or "\0" in value:
+            raise InputError(f"{self.where}: {key}: has a NUL or over {LONGEST:,} characters; repair it")
         return value
 
     def number(self, key: str) -> str:
         value = self.text(key)
         if parse_number(value, "en") is None:
-            raise InputError(f"{self.where}: {key}: {value!r} is not one number; correct it")
+            raise InputError(f"{self.where}: {key}: {value[:60]!r} is not one number; correct it")
         return value.replace(",", "")
 
 
@@ -224,11 +225,7 @@ def _parse(text: str, suffix: str, name: str) -> list[Any]:
         return [dict(zip(("query", "response"), line.split("\t"), strict=False)) for _, line in lines]
     values: list[Any] = []
     for number, part in [(1, text)] if suffix == ".json" else lines:
-        try:
-            values.append(json.loads(part))
-        except json.JSONDecodeError as error:
-            line = number + error.lineno - 1
-            raise InputError(f"{name}: line {line} is not JSON ({error.msg}); repair it") from None
+        values.append(parse_json(part, name, number))
     rows = values[0] if suffix == ".json" else values
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{name}: holds no list of rows; fill it")
@@ -240,10 +237,10 @@ def _alpagasus(files: _Files, t: int, languages: Sequence[str], limit: int) -> D
 
     def record(row: _Row, position: int, lang: str) -> Record:
         example = row.text("id")
-        number = re.fullmatch(r"alpagasus-(\d+)", example)
+        number = re.fullmatch(r"alpagasus-([0-9]{1,9})", example)
         if number is None or int(number[1]) // 1000 != t:
             belongs = f"alpagasus-{1000 * t} to alpagasus-{1000 * t + 999} belong to iteration {t}"
-            raise InputError(f"{row.where}: id: is {example!r}, but {belongs}; move or remove the row")
+            raise InputError(f"{row.where}: id: is {example[:60]!r}, but {belongs}; move or remove the row")
         task = {"translation_task": True} if example in tasks else {}
         return _record(example, lang, "alpagasus", row.text("instruction")) | task
 

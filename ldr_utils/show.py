@@ -14,8 +14,10 @@ from IPython.display import HTML, Image, display
 from ldr_utils.provenance import package_versions
 from ldr_utils.records import Record
 from ldr_utils.translation import parse_translation
+from ldr_utils.untrusted import visible
 
 CELL = "text-align:left; white-space:pre-wrap; vertical-align:top; max-width:32em"
+LONGEST = 600  # characters of an example: three of them must fit a page
 
 
 def versions() -> None:
@@ -25,13 +27,15 @@ def versions() -> None:
 
 
 def text_table(rows: Sequence[Record]) -> None:
-    """Show rows of text as an HTML table; every cell is escaped."""
+    """Show rows of text as an HTML table; every cell is escaped, its control characters made visible."""
     if not rows:
         print("nothing to show")
         return
     head = "".join(f"<th style='text-align:left'>{html.escape(str(name))}</th>" for name in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td style='{CELL}'>{html.escape(str(value))}</td>" for value in row.values()) + "</tr>"
+        "<tr>"
+        + "".join(f"<td style='{CELL}'>{html.escape(visible(str(value)))}</td>" for value in row.values())
+        + "</tr>"
         for row in rows
     )
     display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
@@ -84,13 +88,18 @@ def translations(replies: Mapping[tuple[str, str], Sequence[Record]], seed: int,
 
 
 def pairs(kept: Sequence[Record], seed: int, n: int) -> None:
-    """Random pairs of every language, those with equal sides left out where others exist."""
+    """Random pairs of every language, those with equal sides left out where others exist; long texts are cut."""
     rows = []
     for lang in dict.fromkeys(pair["lang"] for pair in kept):
         own = [pair for pair in kept if pair["lang"] == lang]
         different = [pair for pair in own if pair["chosen"] != pair["rejected"]]
         rows += sample(different or own, seed, n)
-    text_table([{name: pair[name] for name in ("lang", "prompt", "chosen", "rejected")} for pair in rows])
+    text_table([{name: cut(pair[name]) for name in ("lang", "prompt", "chosen", "rejected")} for pair in rows])
+
+
+def cut(text: str) -> str:
+    """The first ``LONGEST`` characters; what is left out is counted."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} [and {len(text) - LONGEST:,} more characters]"
 
 
 def rounded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -108,5 +117,5 @@ def metric_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(path: Path) -> None:
-    """Show a PNG."""
-    display(Image(filename=str(path)))
+    """Show a PNG, at half its pixels so that figures of all widths have letters of one size."""
+    display(Image(filename=str(path), retina=True))

@@ -16,6 +16,7 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 h2 {{ margin-top: 2rem; border-bottom: 1px solid #ddd }} li {{ margin: .2rem 0 }}
 .figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1.5rem }}
+figure:has([src$="gains.png"]) {{ grid-column: 1 / -1 }}
 ul {{ columns: 3 }} figure {{ align-self: center }}
 figure {{ margin: 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 </style></head><body>
@@ -27,7 +28,7 @@ figure {{ margin: 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 <div class="figures">{others}</div>
 </body></html>
 """
-RESULTS = ("mgsm_accuracy.png", "x_alpacaeval_win_rate.png")
+RESULTS = ("gains.png", "mgsm_accuracy.png", "x_alpacaeval_win_rate.png")
 
 
 LAYOUT = {"text-align", "vertical-align", "white-space", "max-width"}

@@ -97,6 +97,7 @@ def start_engine(params: DecodingParams, adapter: Path | None) -> Any:
     return LLM(
         base_source(params.base_model),
         skip_tokenizer_init=True,
+        trust_remote_code=False,
         dtype=str(choose_dtype(params.dtype)).removeprefix("torch."),
         seed=params.seed,
         max_model_len=params.max_model_len or None,
@@ -132,4 +133,4 @@ def _generation_config(base_model: str) -> Any:
     try:
         return GenerationConfig.from_pretrained(source)
     except OSError:
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(source))
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(source, trust_remote_code=False))

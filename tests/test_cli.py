@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ldr_utils.paths import ROOT
+
 BAD = {
     "unknown key": ("lerning_rate: 0.1", "lerning_rate"),
     "wrong type": ("beta: high", "beta"),
@@ -53,3 +55,15 @@ def test_missing_params_file_is_refused(tmp_path: Path) -> None:
 
 def test_bad_override_is_refused() -> None:
     assert_refused(ldr("run", "params/smoke.yaml", "--set", "beta"), "--set beta")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text('{"response": "5", "answer": "5"}\n')
+    command = [sys.executable, "-m", "ldr_utils.cli", "score-mgsm", str(file), "--lang", "en"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 0

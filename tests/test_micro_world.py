@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from ldr_utils.data import micro_sets, misaligned
+from ldr_utils.drawing import micro_sets, misaligned
 from ldr_utils.judging import Case
 from ldr_utils.langid import identify
 from ldr_utils.mgsm import is_correct

@@ -81,7 +81,12 @@ def test_overrides_win_and_are_read_as_yaml(tmp_path: Path) -> None:
         ("unseen: [de]\n", "unseen", "twice"),
         ("arms: [sft]\n", "arms", "lidr"),
         ("arms: [lidr, lidr]\n", "arms", "twice"),
-        ("arms: [lidr, dpo]\n", "arms.1", "'dpo'"),
+        ("arms: [lidr, dpo]\n", "arms", "'dpo' is not known; choose from lidr, sft, no_nll"),
+        ("arms: [lidr, no_nll]\nalpha: 0.0\n", "arms", "no_nll is the same as lidr"),
+        ("alpha: 0.0\n", "alpha", "the arm sft trains on the NLL term alone"),
+        ("objective: nll\n", "arms", "sft is the same as lidr"),
+        ("objective: nll\nalpha: 0.0\n", "alpha", "nll"),
+        ("translator: ''\n", "translator", "at least 1"),
         ("t: 1\n", "t", "driver"),
         ("arm: sft\n", "arm", "driver"),
         ("run_dir: elsewhere\n", "run_dir", "driver"),
@@ -138,10 +143,21 @@ def test_bad_override_is_named(tmp_path: Path, override: str, hint: str) -> None
     assert hint in refusal(write(tmp_path), [override])
 
 
-def test_sft_without_nll_has_nothing_to_train_on() -> None:
-    """Only the training notebook knows its arm, so only it can tell."""
-    with pytest.raises(InputError, match=r"^here: alpha: "):
-        validate(NOTEBOOKS["05_qlora_dpo"], {"arm": "sft", "alpha": 0.0}, "here")
+@pytest.mark.parametrize(
+    ("notebook", "values", "complaint"),
+    [
+        ("05_qlora_dpo", {"arm": "sft", "objective": "nll", "alpha": 0.0}, "alpha: "),
+        ("05_qlora_dpo", {"arm": "sft"}, "objective: the arm sft means 'nll'"),
+        ("05_qlora_dpo", {"arm": "no_nll", "alpha": 1.0}, "alpha: the arm no_nll means 0.0"),
+        ("05_qlora_dpo", {"arm": "dpo"}, "arm: 'dpo' is not known"),
+        ("04_pairs", {"arm": "no_equal_pairs"}, "equal_pairs: the arm no_equal_pairs means 'drop'"),
+        ("04_pairs", {"arm": "sft"}, "arm: sft is trained on M0's pairs of lidr"),
+    ],
+)
+def test_notebook_run_by_hand_cannot_mix_arms(notebook: str, values: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        validate(NOTEBOOKS[notebook], values, "here")
+    assert str(caught.value).startswith(f"here: {complaint}")
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "00_base_model"])

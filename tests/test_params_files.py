@@ -86,3 +86,8 @@ def test_doctor_gives_a_verdict(path: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "run") in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert list(tmp_path.rglob("*")) == [], "the doctor wrote something"
+
+
+def test_notebooks_run_by_hand_are_the_micro_study() -> None:
+    """After `make study` a notebook opened by hand finds its work done, and does not replace it by another seed's."""
+    assert StudyParams() == load_params(ROOT / "params" / "micro.yaml")

@@ -14,7 +14,7 @@ from urllib.error import URLError
 
 import pytest
 
-from ldr_utils import data, published
+from ldr_utils import data, drawing, published
 from ldr_utils import real_data as module
 from ldr_utils.errors import InputError
 from ldr_utils.mgsm import is_correct
@@ -168,7 +168,7 @@ def test_the_sets_of_a_study(folder: Path) -> None:
     values: dict[str, Any] = {"languages": LANGS, "unseen": [], "data_dir": str(folder)}
     sizes: dict[str, Any] = {"prompts_per_iteration": 3, "mgsm_problems": 2, "alpaca_prompts": 3}
     (folder / "mgsm/mgsm_en.jsonl").unlink()
-    sets, _ = data.draw_sets(DataParams(source="published", **values, **sizes))
+    sets, _ = drawing.draw_sets(DataParams(source="published", **values, **sizes))
     assert {name: list(by_language) for name, by_language in sets.items()} == {
         "iteration0": LANGS,
         "iteration1": LANGS,
@@ -176,12 +176,12 @@ def test_the_sets_of_a_study(folder: Path) -> None:
         "x_alpacaeval": LANGS,
     }
     assert list(data.referenced(sets["x_alpacaeval"])) == ["en"]
-    assert data.gaps(sets, LANGS) == [
+    assert drawing.gaps(sets, LANGS) == [
         "mgsm: not in en",
         "x_alpacaeval: no reference answers in es, which enter head to head only",
     ]
     with pytest.raises(InputError, match=r"alpaca_prompts: is 4, but the data have 3 for x_alpacaeval; lower it"):
-        data.draw_sets(DataParams(source="published", **values, **sizes | {"alpaca_prompts": 4}))
+        drawing.draw_sets(DataParams(source="published", **values, **sizes | {"alpaca_prompts": 4}))
 
 
 def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
@@ -464,7 +464,7 @@ def test_real_files(real_data: Path) -> None:
     assert {name: {len(records) for records in by.values()} for name, by in sets.items()} == {
         name: {size} for name, size in sizes.items()
     }
-    assert not any(data.misaligned(by) for by in sets.values())
+    assert not any(drawing.misaligned(by) for by in sets.values())
     assert list(sets["mgsm"]) == mgsm
     assert list(sets["x_alpacaeval"]) == alpaca
     answered = [lang for lang, records in sets["x_alpacaeval"].items() if all("reference" in one for one in records)]
@@ -473,7 +473,7 @@ def test_real_files(real_data: Path) -> None:
     assert [len(ids) for ids in tasks] == [7, 10]
     assert all(is_correct(one["gold"], one["gold"], lang) for lang, by in sets["mgsm"].items() for one in by)
     assert sum(len(source.sha256s) for source in sources) == 10 + 1 + 11 + 11 + 5
-    problems = data.shared_problems(sets, "fr").to_numpy()
+    problems = drawing.shared_problems(sets, "fr").to_numpy()
     assert problems.sum() == problems.trace(), "a training prompt is a test prompt"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,22 @@ def needs_key(url: str) -> bool:
     return urlsplit(url).hostname not in LOCAL_HOSTS
 
 
+def read_key(params: JudgeParams) -> str:
+    """The judge's key from the environment; empty where none is needed.
+
+    Raises
+    ------
+    InputError
+        When it is not set and the endpoint is not on this machine, or no key looks like it (never shown).
+    """
+    key = os.environ.get(params.judge_key_env, "")
+    if not key and needs_key(params.judge_url):
+        raise InputError(f"judge_key_env: {params.judge_key_env} is not set; export the judge's key in it")
+    if not re.fullmatch(r"[!-~]*", key):  # the HTTP client would quote it when it refuses the header
+        raise InputError(f"judge_key_env: {params.judge_key_env} holds blanks or no plain ASCII; set the bare key")
+    return key
+
+
 class EndpointModel:
     """A model asked over HTTP, several questions at a time.
 
@@ -52,15 +69,13 @@ class EndpointModel:
     Raises
     ------
     InputError
-        When the key is not set and the endpoint is not on this machine.
+        When there is no usable key (see ``read_key``).
     """
 
     def __init__(self, params: JudgeParams, timeout: float = 120.0, max_retries: int = 8) -> None:
         from openai import OpenAI
 
-        key = os.environ.get(params.judge_key_env, "")
-        if not key and needs_key(params.judge_url):
-            raise InputError(f"judge_key_env: {params.judge_key_env} is not set; export the judge's key in it")
+        key = read_key(params)
         self.name = f"openai:{params.judge_model}"
         self.params = params
         self._logprobs = True  # until the server rejects them

@@ -12,7 +12,7 @@ from ldr_utils.generation import batches_by_length
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.prompted import Question
 from ldr_utils.judges.reply import Reply, normalised, parse_label
-from ldr_utils.models import Policy, base_source, choose_dtype
+from ldr_utils.models import Policy, base_source, choose_dtype, unloadable
 
 LEAST_MASS = 0.01  # of all labels together: below it the model was about to say something else altogether
 
@@ -83,21 +83,20 @@ def load_judge(name: str) -> Policy:
         When it cannot be loaded or has no chat template.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base_source(name), padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(base_source(name), padding_side="left", trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             base_source(name),
             dtype=choose_dtype("auto"),
             device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
             use_safetensors=True,
+            trust_remote_code=False,
         )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"judge_model: {name} cannot be loaded ({reason}); give a model folder or a hub name"
-        ) from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise unloadable("judge_model", name, error) from None
     if tokenizer.chat_template is None:
         raise InputError(f"judge_model: {name} has no chat template; use the instruction-tuned version")
     if tokenizer.pad_token_id is None:

@@ -116,7 +116,11 @@ def _pairwise(case: Case) -> Question:
 
 
 def _rating(answer: Answer) -> Question:
-    return Question(prompts.SCORE, prompts.score_prompt(answer.record["prompt"], answer.text), DIGITS)
+    instruction = answer.record["prompt"]
+    if not answer.earlier and not answer.reference:
+        return Question(prompts.SCORE, prompts.score_prompt(instruction, answer.text), DIGITS)
+    prompt = prompts.conversation_prompt(answer.earlier, instruction, answer.text, answer.reference)
+    return Question(prompts.CONVERSATION, prompt, DIGITS)
 
 
 def _mean_digit(reply: Reply) -> float:

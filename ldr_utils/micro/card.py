@@ -12,8 +12,7 @@ from ldr_utils.generation import batches_by_length, complete
 from ldr_utils.languages import NAMES
 from ldr_utils.micro.lexicon import DOMINANT, LANGUAGES
 from ldr_utils.micro.records import rubric
-from ldr_utils.micro.rubric import content_share
-from ldr_utils.micro.tasks import Task
+from ldr_utils.micro.rubric import is_right
 from ldr_utils.micro.world import draw_distinct
 from ldr_utils.models import Policy
 from ldr_utils.params import DecodingParams, PretrainingParams
@@ -71,11 +70,6 @@ def greedy(policy: Policy, prompts: list[list[int]], params: DecodingParams, wha
     return answers
 
 
-def is_right(task: Task, lang: str, answer: str) -> bool:
-    """Whether ``answer`` holds all the content of a right answer."""
-    return content_share(rubric(task, lang), answer) == 1.0
-
-
 def measure(policy: Policy, params: DecodingParams, n: int) -> pd.DataFrame:
     """Right answers by language, family, level and kind of answer on ``n`` held-out problems a family.
 
@@ -96,7 +90,13 @@ def measure(policy: Policy, params: DecodingParams, n: int) -> pd.DataFrame:
         else:
             answers["self-translated"] = translate(policy, english, lang, params)
         rows += [
-            {"lang": lang, "family": t.family, "level": t.level, "answer": kind, "right": is_right(t, lang, text)}
+            {
+                "lang": lang,
+                "family": t.family,
+                "level": t.level,
+                "answer": kind,
+                "right": is_right(rubric(t, lang), text),
+            }
             for kind, texts in answers.items()
             for t, text in zip(tasks, texts, strict=True)
         ]

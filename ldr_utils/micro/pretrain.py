@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ def document(rng: random.Random, share_dominant: float, share_others: float, sli
     task = _reserved(rng, family, None, slip)
     source, target = rng.sample((DOMINANT, rng.choice(OTHERS)), 2)
     text = task.answer if rng.random() < 0.8 else task.prompt
+    return translation_exchange(text, source, target)
+
+
+def translation_exchange(text: Mapping[str, str], source: str, target: str) -> tuple[str, str]:
+    """The (user, assistant) exchange that translates ``text`` (by language), in the study's own prompt."""
     return translation_prompt(text[source], NAMES[target]), f"{OPEN_TAG}\n{text[target]}\n{CLOSE_TAG}"
 
 

@@ -67,6 +67,11 @@ def content_share(rubric: Record, answer: str) -> float:
     return (share + (bool(numbers) and int(numbers[-1]) == rubric["value"])) / 2
 
 
+def is_right(rubric: Record, answer: str) -> bool:
+    """Whether ``answer`` holds all the content of a right answer."""
+    return content_share(rubric, answer) == 1.0
+
+
 def _mentions(answer: str, fact: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", answer) is not None
 

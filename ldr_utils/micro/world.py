@@ -6,11 +6,13 @@ import hashlib
 import random
 from collections.abc import Callable
 
+from ldr_utils.errors import InputError
 from ldr_utils.micro.arithmetic import word_problem
 from ldr_utils.micro.instructions import KINDS
 from ldr_utils.micro.tasks import Task
 
 # Problems are assigned to a use by a hash of their content, so that no two uses can ever meet, whatever the seeds.
+PATIENCE = 10_000  # draws in a row that bring nothing new
 _USES = {"pretrain": range(12), "prompts": range(12, 16), "test": range(16, 20)}
 
 
@@ -29,10 +31,21 @@ def draw_task(rng: random.Random, family: str, level: int | None = None, slip: f
 
 
 def draw_distinct(rng: random.Random, n: int, use: str, family: Callable[[int], str]) -> list[Task]:
-    """Draw ``n`` distinct problems reserved for ``use``; ``family`` maps the position to a task family."""
+    """Draw ``n`` distinct problems reserved for ``use``; ``family`` maps the position to a task family.
+
+    Raises
+    ------
+    InputError
+        When a world of templates seems to hold no more.
+    """
     drawn: dict[str, Task] = {}
+    in_vain = 0
     while len(drawn) < n:
         task = draw_task(rng, family(len(drawn)))
-        if use_of(task.key) == use:
-            drawn.setdefault(task.key, task)
+        if use_of(task.key) == use and task.key not in drawn:
+            drawn[task.key] = task
+            in_vain = 0
+        elif (in_vain := in_vain + 1) == PATIENCE:
+            held = f"the micro world: holds some {len(drawn)} problems of a kind, not {n}"
+            raise InputError(f"{held}; lower prompts_per_iteration, iterations, mgsm_problems or alpaca_prompts")
     return list(drawn.values())
