@@ -10,16 +10,22 @@ from typing import Any, Protocol
 from ldr_utils.models import Policy
 from ldr_utils.params import DecodingParams
 from ldr_utils.progress import track
-from ldr_utils.records import Record, append_jsonl, read_finished_lines, write_jsonl
+from ldr_utils.records import Exchange, Record, append_jsonl, read_finished_lines, write_jsonl
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to complete: the record it belongs to, the user turn, and how the assistant's turn begins."""
+    """One prompt to complete: its record, the user turn, how the assistant's turn begins, and what was said before."""
 
     record: Record
     user: str
     prefill: str = ""
+    earlier: tuple[Exchange, ...] = ()
+
+    def messages(self) -> list[dict[str, str]]:
+        """The chat up to the assistant's turn."""
+        said = [part for exchange in self.earlier for part in zip(("user", "assistant"), exchange, strict=True)]
+        return [{"role": role, "content": text} for role, text in [*said, ("user", self.user)]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def generate_file(generator: Generator, requests: list[Request], path: Path, wha
         return list(read_finished_lines(path))
     partial = path.with_name(path.name + ".partial")
     done = {record["position"]: record for record in read_finished_lines(partial)}
-    prompts = [generator.prompt_ids([{"role": "user", "content": r.user}], r.prefill) for r in requests]
+    prompts = [generator.prompt_ids(request.messages(), request.prefill) for request in requests]
     batches = batches_by_length([len(ids) for ids in prompts], generator.batch_size)
     todo = [batch for batch in batches if not all(i in done for i in batch)]
     for batch in track(todo, what, total=len(todo)):

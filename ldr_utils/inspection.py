@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from ldr_utils.evaluation import summarise
 from ldr_utils.langid import off_target
+from ldr_utils.params import TranslationParams
 from ldr_utils.records import Record
+from ldr_utils.results import rows, write_rows
+from ldr_utils.stats import Interval
 from ldr_utils.translation import parse_translation
 
 RATES = ("off_target", "truncated", "repetitive")
@@ -62,12 +68,12 @@ def headline(checks: pd.DataFrame) -> str:
 
 def check_translations(replies: Mapping[tuple[str, str], Sequence[Record]], languages: list[str]) -> pd.DataFrame:
     """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target``, ``length_ratio``."""
-    rows = []
+    table = []
     for (source, target), records in replies.items():
         for record in records:
             parsed = parse_translation(record["response"])
             text = parsed.text or ""
-            rows.append(
+            table.append(
                 {
                     "id": record["id"],
                     "direction": f"{source} to {target}",
@@ -77,7 +83,7 @@ def check_translations(replies: Mapping[tuple[str, str], Sequence[Record]], lang
                     "length_ratio": None if parsed.error else len(text) / max(1, len(record["source"])),
                 }
             )
-    return pd.DataFrame(rows).astype({"on_target": float, "length_ratio": float})
+    return pd.DataFrame(table).astype({"on_target": float, "length_ratio": float})
 
 
 def translation_summary(checks: pd.DataFrame) -> pd.DataFrame:
@@ -91,3 +97,34 @@ def translation_summary(checks: pd.DataFrame) -> pd.DataFrame:
             "median_length_ratio": by_direction["length_ratio"].median().round(3),
         }
     )
+
+
+def write_quality(
+    path: Path, checks: pd.DataFrame, round_trips: pd.DataFrame, params: TranslationParams
+) -> pd.DataFrame:
+    """Rows of results.csv, task ``translation``, on translations out of the dominant language; written to ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        CSV file.
+    checks : DataFrame
+        From ``check_translations``.
+    round_trips : DataFrame
+        From ``round_trip.score``; may be empty.
+
+    Returns
+    -------
+    DataFrame
+        ``hit_rate`` (of those with a text) and ``chrf_round_trip`` with intervals, ``length_ratio`` (median) without.
+    """
+    out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
+    table: list[dict[str, Any]] = []
+    for scores, column in ((out.assign(hit_rate=out["on_target"]), "hit_rate"), (round_trips, "chrf_round_trip")):
+        if len(scores):
+            table += summarise(scores, column, params, params.arm, f"M{params.t}", "translation")
+    ratios = {
+        str(lang): Interval(float(own.median()), float("nan"), float("nan"), len(own))
+        for lang, own in out.groupby("lang", sort=False)["length_ratio"]
+    }
+    return write_rows(path, table + rows(params, params.arm, f"M{params.t}", "translation", "length_ratio", ratios))

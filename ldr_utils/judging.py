@@ -8,10 +8,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ldr_utils.params import JudgeParams
 from ldr_utils.paths import Run
-from ldr_utils.records import Record
+from ldr_utils.records import Exchange, Record
 
 Status = Literal["ok", "refused", "unparsable", "failed"]
 UNUSABLE: tuple[Status, ...] = ("refused", "unparsable", "failed")
@@ -28,10 +29,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to the prompt of ``record``."""
+    """One answer to the prompt of ``record``; a judge that is a rubric knows nothing of the rest.
+
+    Attributes
+    ----------
+    earlier : sequence of Exchange
+        What was said before the prompt.
+    reference : str
+        An answer that is known to be right; mostly there is none.
+    """
 
     record: Record
     text: str
+    earlier: Sequence[Exchange] = ()
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,29 @@ def agreement(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
     decided = (table["status"] == "ok") & (table["preference"] != 0.5)
     agrees = (table["preference"] > 0.5).astype(float).where(decided)
     return pd.DataFrame({"agrees": agrees, "status": table["status"]})
+
+
+def cohen_kappa(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Agreement beyond chance: Cohen's kappa (1960, Educ. Psychol. Meas. 20:37).
+
+    Parameters
+    ----------
+    counts : array, shape (..., k, k)
+        How often one judge said the row's category while the other said the column's.
+
+    Returns
+    -------
+    array, shape (...)
+        1 for perfect agreement, 0 for what chance would give; NaN without counts, and where both judges always said
+        the same one thing, which leaves nothing to agree on.
+    """
+    total = counts.sum(axis=(-2, -1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        joint = counts / total[..., None, None]
+        observed = np.trace(joint, axis1=-2, axis2=-1)
+        expected = (joint.sum(axis=-1) * joint.sum(axis=-2)).sum(axis=-1)
+        kappa: NDArray[np.float64] = np.where(expected < 1 - 1e-12, (observed - expected) / (1 - expected), np.nan)
+    return kappa
 
 
 def make_judge(params: JudgeParams, languages: list[str]) -> Judge:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldr_utils import compare, data, report
+from ldr_utils import compare, data, drawing, report
 from ldr_utils.coverage import check_languages, files_needed
 from ldr_utils.errors import InputError
 from ldr_utils.execute import execute
 from ldr_utils.pairs import build_pairs
-from ldr_utils.params import DataParams, ReportParams, StudyParams
+from ldr_utils.params import DataParams, PairsParams, ReportParams, StudyParams
 from ldr_utils.paths import Run
 from ldr_utils.published import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
 from ldr_utils.real_data import LOCAL, Source, source_table
@@ -131,27 +131,27 @@ PINNED = Source("mgsm", "CC BY-SA 4.0", "github.com/a/b", "0" * 40, {"mgsm/mgsm_
 
 def test_a_file_that_changed_at_its_commit_is_refused(tmp_path: Path) -> None:
     run = Run.at(tmp_path)
-    data.check_unchanged(run, [PINNED])  # nothing recorded yet
-    data.write_sets(run, {}, [PINNED])
-    data.check_unchanged(run, [PINNED])
+    drawing.check_unchanged(run, [PINNED])  # nothing recorded yet
+    drawing.write_sets(run, {}, [PINNED])
+    drawing.check_unchanged(run, [PINNED])
     other = replace(PINNED, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})
     with pytest.raises(InputError, match=r"mgsm/mgsm_en.jsonl: github.com/a/b@0{40} gave another file before; clear"):
-        data.check_unchanged(run, [other])
-    data.check_unchanged(run, [replace(other, revision="3" * 40)])
+        drawing.check_unchanged(run, [other])
+    drawing.check_unchanged(run, [replace(other, revision="3" * 40)])
 
 
 def test_a_folder_of_the_users_own_may_change(tmp_path: Path) -> None:
     run, mine = Run.at(tmp_path), replace(PINNED, revision=LOCAL)
-    data.write_sets(run, {}, [mine])
-    data.check_unchanged(run, [replace(mine, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})])
+    drawing.write_sets(run, {}, [mine])
+    drawing.check_unchanged(run, [replace(mine, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})])
 
 
 def test_the_micro_world_is_a_source_without_files() -> None:
-    sets, sources = data.draw_sets(DataParams(seed=3, prompts_per_iteration=4, mgsm_problems=2, alpaca_prompts=2))
+    sets, sources = drawing.draw_sets(DataParams(seed=3, prompts_per_iteration=4, mgsm_problems=2, alpaca_prompts=2))
     table = source_table([*sources, PINNED])
     assert table["revision"].tolist() == ["seed 3", "0" * 12]
     assert table["file"].tolist() == ["", "mgsm/mgsm_en.jsonl"]
-    assert data.gaps(sets, DataParams().all_languages) == ["every test set is complete in every language"]
+    assert drawing.gaps(sets, DataParams().all_languages) == ["every test set is complete in every language"]
 
 
 # Real data, through the notebooks
@@ -184,7 +184,7 @@ def test_real_sets_are_written_in_the_languages_they_have(real_run: Run) -> None
         assert data.languages_of(real_run, name, every) == languages
         by_language = data.read_set(real_run, name, languages)
         assert {len(records) for records in by_language.values()} == {size}
-        assert data.misaligned(by_language) == []
+        assert drawing.misaligned(by_language) == []
         assert {path.stem for path in (real_run.data / name).iterdir()} == set(languages)
     alpaca = data.read_set(real_run, "x_alpacaeval", expected["x_alpacaeval"][0])
     assert list(data.referenced(alpaca)) == TRAINED
@@ -209,9 +209,9 @@ def test_the_notebook_says_what_is_missing(real_run: Run) -> None:
 def test_too_few_rows_are_refused(real_data: Path) -> None:
     params = published(data_dir=str(real_data), train_set="gsm8k", prompts_per_iteration=300)
     with pytest.raises(InputError, match=r"prompts_per_iteration: is 300, but the data have 200 for iteration1; lower"):
-        data.draw_sets(params)
+        drawing.draw_sets(params)
     with pytest.raises(InputError, match=r"mgsm_problems: is 251, but the data have 250 for mgsm; lower it"):
-        data.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))
+        drawing.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))
 
 
 def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -> None:
@@ -225,15 +225,15 @@ def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -
 
 def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> None:
     params = published(data_dir=str(real_data), languages=["en", "es"], iterations=1, prompts_per_iteration=1000)
-    sets, sources = data.draw_sets(params)
+    sets, sources = drawing.draw_sets(params)
     ids = set(json.loads((real_data / "alpagasus/translation_task_ids.json").read_text()))
     few = {
         lang: [own for position, own in enumerate(records) if position < 3 or own["id"] in ids]
         for lang, records in sets["iteration0"].items()
     }
     run = Run.at(tmp_path)
-    data.write_sets(run, {"iteration0": few}, sources)
-    write_text(run.data / "manifest.json", dumps({"outputs": {}}))
+    drawing.write_sets(run, {"iteration0": few}, sources)
+    write_text(run.data / "manifest.json", dumps({"stage": "01_data", "outputs": {}}))
     values = {"languages": ["en", "es"], "unseen": [], "base_model": "models/micro", "max_new_tokens": 8}
     assert run_notebook("02_generation", tmp_path, real_data, **values) == 0
     responses = {
@@ -244,7 +244,8 @@ def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> N
         for lang in params.languages
     }
     reply = [{"id": own["id"], "response": "translation</translated>"} for own in few["en"]]
-    pairs = build_pairs(responses, {("en", "es"): reply, ("es", "en"): reply}, "en", ["es"])
+    translations = {("en", "es"): reply, ("es", "en"): reply}
+    pairs = build_pairs(responses, translations, PairsParams(languages=["en", "es"], unseen=[]))
     assert pairs.dropped == []
     spanish = {pair["id"]: pair["chosen"] for pair in pairs.kept if pair["lang"] == "es"}
     assert len(spanish) == 7 + 3

@@ -220,10 +220,25 @@ def test_missing_verdicts_are_neither_wins_nor_losses_in_the_results() -> None:
     verdicts = judged_by_mute()
     checks = verdicts[["id", "lang"]].assign(off_target=0.0)
     params = AlpacaParams(languages=["de", "en"], unseen=[], t=1)
-    rows = pd.DataFrame(result_rows(verdicts, {0: verdicts}, checks, params)).query("lang == 'de'").set_index("metric")
+    rows = pd.DataFrame(result_rows(verdicts, verdicts, {0: verdicts}, checks, params)).query("lang == 'de'")
+    rows = rows.set_index("metric")
     assert rows.loc["win_rate", "value"] == pytest.approx(2 / 3)
     assert rows.loc["h2h_lose", "value"] == pytest.approx(1 / 3)
     assert list(rows.loc[["win_rate", "lc_win_rate", "h2h_win", "off_target"], "n"]) == [3, 3, 3, 5]
+    assert list(rows.loc[["refused", "unparsable", "failed"], "value"]) == [1, 1, 0]
+    assert list(rows.loc[["refused", "unparsable", "failed"], "n"]) == [5, 5, 5]
+    assert rows.loc["null_win_rate", "value"] == pytest.approx(2 / 3)
+
+
+def test_flips_and_lengths_stand_beside_the_win_rate() -> None:
+    verdicts = compare(BiasedJudge(0.25), prompts(2), ["good", "good"], ["good!!!", "bad"])
+    checks = verdicts[["id", "lang"]].assign(off_target=0.0)
+    found = pd.DataFrame(result_rows(verdicts, verdicts, {}, checks, AlpacaParams(languages=["de", "en"], unseen=[])))
+    rows = found.query("lang == 'de'").set_index("metric")
+    assert rows.loc["flip_rate", "value"] == 0.5
+    assert rows.loc["length_difference", "value"] == (4 - 7 + 4 - 3) / 2
+    averages = found[(found["metric"] == "length_difference") & (found["lang"] == "avg")].set_index("split")["value"]
+    assert averages.to_dict() == {"train": -1, "all": -1}
 
 
 def test_null_model_answers_every_prompt_with_the_same_words() -> None:

@@ -32,7 +32,7 @@ def test_every_schema_has_its_notebook() -> None:
 def test_opens_with_its_purpose_and_exactly_one_parameters_cell(path: Path) -> None:
     cells = read(path).cells
     assert cells[0].cell_type == "markdown"
-    assert cells[0].source.startswith(f"# {path.stem[:2]} ")
+    assert cells[0].source.startswith(f"# {path.stem.split('_')[0]} ")
     first = next(cell for cell in cells if cell.cell_type == "code" and "colab" not in cell.metadata.get("tags", []))
     assert [cell.id for cell in parameters(path)] == [first.id]
 
