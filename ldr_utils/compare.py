@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import yaml
 
-from ldr_utils import plots, report
+from ldr_utils import beside_paper, claims, plots, report
 from ldr_utils.errors import InputError
+from ldr_utils.judging import UNUSABLE
+from ldr_utils.manifests import damaged
 from ldr_utils.params import ReportParams
 from ldr_utils.paths import ROOT, Run
 from ldr_utils.records import write_text
@@ -30,8 +34,10 @@ SEEDS = {
     "published": "all read the same prompts and the same test problems",
 }
 FIGURES = {
+    "gains.png": "Gains in points, all seeds together, beside the paper's; bars are 95 % intervals",
     "mgsm_accuracy.png": "MGSM accuracy over the iterations, all seeds together; bars are 95 % intervals",
     "x_alpacaeval_win_rate.png": "X-AlpacaEval win rate against the reference answers, all seeds together",
+    "arms.png": "M0, and M1 of every arm, all seeds together; bars are 95 % intervals, the dashed line is the method",
     "head_to_head.png": "Head to head on X-AlpacaEval (first seed)",
     "premise_M0.png": "Why it works: M0 translates better than it answers (first seed)",
     "premise_M1.png": "The same for M1: the gap that drives the method is closing (first seed)",
@@ -54,6 +60,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[ReportParams]]:
     for run, own in zip(runs, params, strict=True):
         if not run.results.exists():
             raise InputError(f"{run.root}: has no results.csv; finish it with ldr run")
+        for manifest in sorted(run.root.rglob("manifest.json")):
+            if bad := damaged(manifest):
+                raise InputError(f"{bad[0]}: missing or changed since it was written; have ldr run rebuild it")
         if own.model_copy(update={"seed": 0, "run_dir": ""}) != params[0].model_copy(update={"seed": 0, "run_dir": ""}):
             raise InputError(f"{run.root}: is not a run of the same study as {runs[0].root}; compare runs of one study")
     if len({own.seed for own in params}) != len(params):
@@ -65,7 +74,7 @@ def levels(runs: Sequence[Run], params: ReportParams, task: str) -> pd.DataFrame
     """Scores of every model of the main arm by language, all seeds together, as rows of results.csv."""
     table = []
     for t in range(params.iterations + 1):
-        intervals = mean_interval(report.problem_scores(runs, task, "lidr", t), seed=params.seed)
+        intervals = mean_interval(report.problem_scores(runs, task, "lidr", t))
         for lang in (lang for lang in params.all_languages if lang in intervals):
             metric = report.PAPER_METRIC[task]
             table += rows(params, "lidr", f"M{t}", task, metric, {lang: intervals[lang]}, split_of(lang, params))
@@ -78,16 +87,19 @@ def compare(folders: Sequence[Path], out: Path | None) -> str:
     Returns
     -------
     str
-        The gains as markdown.
+        The claims and the gains as markdown.
     """
     runs, params = read_runs(folders)
     gains = report.gains(runs, params[0])
+    found = claims.claims(runs, params[0])
     if out is not None:
-        _publish(runs, params, gains, out)
-    return report.summary_markdown(gains)
+        _publish(runs, params, found, gains, out)
+    return f"{claims.claims_markdown(found, params[0].study, len(runs))}\n\n{report.summary_markdown(gains)}"
 
 
-def _publish(runs: Sequence[Run], params: Sequence[ReportParams], gains: pd.DataFrame, out: Path) -> None:
+def _publish(
+    runs: Sequence[Run], params: Sequence[ReportParams], found: pd.DataFrame, gains: pd.DataFrame, out: Path
+) -> None:
     first = runs[0]
     results = pd.concat([read_rows(run.results) for run in runs], ignore_index=True)
     write_text(out / "results.csv", results.to_csv(index=False, float_format="%.6f"))
@@ -98,20 +110,45 @@ def _publish(runs: Sequence[Run], params: Sequence[ReportParams], gains: pd.Data
     for task, title in {"mgsm": "MGSM accuracy", "x_alpacaeval": "X-AlpacaEval win rate"}.items():
         figure = plots.model_lines(levels(runs, params[0], task), f"{title}, {len(runs)} seeds", title.split(" ", 1)[1])
         plots.save_figure(figure, out / "figures" / f"{task}_{report.PAPER_METRIC[task]}.png")
+    plots.save_figure(
+        plots.gain_intervals(report.titled(gains), f"Gains, {len(runs)} seeds"), out / "figures" / "gains.png"
+    )
+    ablation = report.ablation(runs, params[0])
+    figure = plots.arm_levels(ablation, f"M1 of every arm, {len(runs)} seeds")
+    plots.save_figure(figure, out / "figures" / "arms.png")
     for notebook in sorted((first.root / "notebooks").rglob("*.ipynb")):
-        # papermill notes where files lay; a reader elsewhere has no use for it
-        text = notebook.read_text(encoding="utf-8").replace(f"{ROOT}/", "")
-        write_text(out / "notebooks" / notebook.relative_to(first.root / "notebooks"), text)
-    write_text(out / "README.md", _readme(results, params, _source(first), gains, out))
+        write_text(out / "notebooks" / notebook.relative_to(first.root / "notebooks"), _portable(notebook))
+    tables = {
+        "claims": claims.claims_markdown(found, params[0].study, len(runs)),
+        "premise": claims.premise_markdown(read_rows(first.results), params[0]),
+        "seeds": report.markdown(claims.seed_table(runs, params), 2) if len(runs) > 1 else "One seed.",
+        "significance": claims.significance_markdown(claims.significance(runs, params[0])),
+        "arms": report.ablation_markdown(ablation),
+    }
+    write_text(out / "README.md", _readme(results, params, report.set_up(first), gains, tables, out))
 
 
-def _source(run: Run) -> str:
-    """Where the run's data came from, as its resolved parameters say."""
-    return str(yaml.safe_load(run.params.read_text(encoding="utf-8"))["source"])
+def _portable(notebook: Path) -> str:
+    """An executed notebook without the places where it ran: papermill and warnings note them, and they mean nothing."""
+    text = notebook.read_text(encoding="utf-8")
+    source = str(json.loads(text)["metadata"]["papermill"]["input_path"])  # .../notebooks/NAME.ipynb
+    for place in (source.removesuffix(f"notebooks/{notebook.name}"), f"{sys.prefix}/", f"{ROOT}/"):
+        text = text.replace(place, "") if place else text
+    return text
 
 
-def _readme(results: pd.DataFrame, params: Sequence[ReportParams], source: str, gains: pd.DataFrame, out: Path) -> str:
+def _readme(
+    results: pd.DataFrame,
+    params: Sequence[ReportParams],
+    values: Mapping[str, Any],
+    gains: pd.DataFrame,
+    tables: Mapping[str, str],
+    out: Path,
+) -> str:
+    source = values.get("source", "micro")
     seeds = ", ".join(str(own.seed) for own in params)
+    first = results[results["seed"] == params[0].seed]
+    different = beside_paper.deviations(values)
     figures = "\n\n".join(
         f"![{caption}](figures/{name})\n*{caption}.*"
         for name, caption in FIGURES.items()
@@ -127,15 +164,42 @@ def _readme(results: pd.DataFrame, params: Sequence[ReportParams], source: str, 
 
 Seeds {seeds}: {SEEDS[source]}. Every number stands in [results.csv](results.csv).
 
+## The claims of the abstract
+
+The two blocks are about different models on different data, and neither confirms the other's size.
+
+{tables["claims"]}
+
+{tables["premise"]}
+
+Seed by seed, in points:
+
+{tables["seeds"]}
+
 ## Gains
 
-Paired differences on the same problems, in points; 95 % intervals resample problems within each seed; p-values are
-permutation tests, Holm-corrected over the whole table. *SFT* is the paper's Multilingual Alignment baseline. The
-paper's unseen languages are its own (ja, sw, th, zh, bn).
+Paired differences on the same problems, in points; 95 % intervals are over problems within each seed; p-values are
+permutation tests, Holm-corrected over the whole table, and *significant* says which way a difference with p below 0.05
+goes (`no`: chance may have made it). *SFT* is the paper's Multilingual Alignment baseline. The paper's unseen languages
+are its own (ja, sw, th, zh, bn).
 
 {report.summary_markdown(gains)}
 
 **What went down** (points, interval below zero before correction): {report.losses(gains)}.
+
+## Significance by language
+
+Differences in points; p-values Holm-corrected across the languages of one row. `up` and `down` are significant at 0.05,
+`n.s.` is not.
+
+{tables["significance"]}
+
+## Arms
+
+M1 of every arm, in points: MGSM accuracy and X-AlpacaEval win rate, all seeds together; in brackets what it has over
+M1 of the method on the same problems, with the 95 % interval of the difference.
+
+{tables["arms"]}
 
 ## Accuracy and win rate by language
 
@@ -143,13 +207,31 @@ Means over the seeds.
 
 {_level_table(results)}
 
-## Why it works: the premise
+## X-AlpacaEval: what the win rates must be read with
+
+Win rates in percent, plain and length-controlled; the floor is the win rate of one constant answer to everything; flips
+are verdicts that change with the order of the two answers (percent), lengths are in characters, ours minus the
+reference's. First seed, averages over languages.
+
+{_judge_averages(first)}
+
+## Beside the paper (first seed)
+
+### Head to head on X-AlpacaEval, win / tie / lose
+
+{different["x_alpacaeval"]}
+
+{_text(beside_paper.duels_versus(first, params[0].all_languages))}
+
+### Why it works: the premise
 
 Judge's score (0-10) of what the model writes directly and of what it translates, and how often the judge agrees with
-the pairs (reward accuracy; ties left out). First seed, 95 % intervals.
+the pairs (reward accuracy in percent; ties left out).
 
-{_premise_table(results[results["seed"] == params[0].seed])}
+{different["premise"]}
 
+{_text(beside_paper.premise(first, params[0].languages))}
+{_extras(first, params[0].all_languages)}
 ## Figures
 
 {figures}
@@ -169,10 +251,25 @@ def _level_table(results: pd.DataFrame) -> str:
     return report.markdown(table.reset_index(), digits=3)
 
 
-def _premise_table(results: pd.DataFrame) -> str:
-    rewards = results[results["task"] == "reward"]
-    text = [f"{r.value:.2f} ({r.low:.2f}-{r.high:.2f})" for r in rewards.itertuples()]
-    table = rewards.assign(text=text).pivot_table(
-        index=["model", "metric"], columns="lang", values="text", aggfunc="first", sort=False
-    )
+def _text(table: pd.DataFrame) -> str:
     return report.markdown(table.reset_index())
+
+
+def _judge_averages(results: pd.DataFrame) -> str:
+    table = beside_paper.judge_table(results, []).dropna(axis="columns", how="all")  # counts have no average
+    if table.empty:
+        return "These runs have no win rates."
+    own = results[results["task"] == "x_alpacaeval"]
+    counts = {metric: own.loc[own["metric"] == metric, "value"].sum() for metric in UNUSABLE}
+    missing = ", ".join(f"{count:.0f} {metric}" for metric, count in counts.items())
+    return f"{report.markdown(table.reset_index())}\n\nAnswers without a verdict, all models together: {missing}."
+
+
+def _extras(results: pd.DataFrame, languages: Sequence[str]) -> str:
+    """Sections for which not every run has rows."""
+    sections = []
+    for task, (title, metrics) in beside_paper.EXTRAS.items():
+        table = beside_paper.grid(results, task, metrics, languages)
+        if len(table):
+            sections.append(f"\n### {title}\n\n{_text(table)}\n")
+    return "".join(sections)

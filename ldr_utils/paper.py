@@ -20,11 +20,5 @@ def published(task: str, metric: str) -> pd.DataFrame:
     return wide.loc[list(dict.fromkeys(chosen.model)), list(dict.fromkeys(chosen.lang))]
 
 
-def published_duels() -> pd.DataFrame:
-    """Published head-to-head shares as rows: ``model`` (e.g. M2-vs-M0), ``metric``, ``lang``, ``value``."""
-    table = _everything()
-    return table[table["metric"].str.startswith("h2h")]
-
-
 def _everything() -> pd.DataFrame:
     return pd.read_csv(Path(__file__).with_name("paper.csv"))

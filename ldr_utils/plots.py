@@ -9,10 +9,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 MARKERS = "osD^vPX*<>hd"
 OUTCOMES = {"h2h_win": "#0072B2", "h2h_tie": "#BBBBBB", "h2h_lose": "#D55E00"}
+HATCHES = {"h2h_win": "", "h2h_tie": "", "h2h_lose": "//"}
+PATTERNS = ("", "///", "...", "xxx", "|||", "---")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#000000", "#8C6D00", "#56B4E9", "#777777")  # after Okabe & Ito
+OURS, PAPER, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
 
 def use_style() -> None:
@@ -29,15 +35,14 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def style_of(languages: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker by language; the dash tells trained (solid) from unseen when drawn by ``model_lines``."""
-    colours = sns.color_palette("colorblind", len(languages))
     return {
-        lang: {"color": c, "marker": MARKERS[k % 12]}
-        for k, (lang, c) in enumerate(zip(languages, colours, strict=True))
+        lang: {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
+        for k, lang in enumerate(languages)
     }
 
 
 def model_lines(results: pd.DataFrame, title: str, ylabel: str) -> Figure:
-    """One line a language over M0, M1, ... with 95 % bounds; unseen languages are dashed.
+    """One line a language over M0, M1, ... with 95 % bounds, named at its end; unseen languages are dashed.
 
     Parameters
     ----------
@@ -48,17 +53,69 @@ def model_lines(results: pd.DataFrame, title: str, ylabel: str) -> Figure:
     languages = list(dict.fromkeys(results["lang"]))
     styles, models = style_of(languages), sorted(results["model"].unique())
     figure, axes = plt.subplots(figsize=(7, 4.4))
+    ends: dict[str, float] = {}
     for k, lang in enumerate(languages):
         own = results[results["lang"] == lang].set_index("model").loc[models]
         x = [m + (k - (len(languages) - 1) / 2) * 0.03 for m in range(len(models))]
         bounds = [own["value"] - own["low"], own["high"] - own["value"]]
-        dash = "--" if own["split"].iloc[0] == "unseen" else "-"
-        label = f"{lang} (unseen)" if dash == "--" else lang
-        axes.errorbar(
-            x, own["value"], yerr=bounds, label=label, linestyle=dash, capsize=2, elinewidth=0.8, **styles[lang]
-        )
+        unseen = own["split"].iloc[0] == "unseen"
+        dash = "--" if unseen else "-"
+        axes.errorbar(x, own["value"], yerr=bounds, linestyle=dash, capsize=2, elinewidth=0.8, **styles[lang])
+        ends[f"{lang} (unseen)" if unseen else lang] = own["value"].iloc[-1]
     axes.set(xticks=range(len(models)), xticklabels=models, title=title, ylabel=ylabel, ylim=(0, 1.02))
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.set_xlim(-0.15, len(models) - 0.85)
+    for k, (name, y) in enumerate(zip(ends, apart([*ends.values()], 0.06), strict=True)):
+        style = styles[languages[k]]
+        point = (len(models) - 1 + (k - (len(languages) - 1) / 2) * 0.03, ends[name])
+        place = (len(models) - 0.72, y)
+        leader = {"arrowstyle": "-", "color": style["color"], "linewidth": 0.8}
+        axes.annotate("", point, place, annotation_clip=False, arrowprops=leader)
+        axes.plot(*place, **style, clip_on=False)
+        axes.text(place[0] + 0.05, y, name, va="center")
+    return figure
+
+
+def apart(values: Sequence[float], gap: float) -> list[float]:
+    """``values`` moved as little as needed for labels at least ``gap`` apart, in the order given."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    groups: list[tuple[float, int]] = []  # centre and size of labels that touch
+    for k in order:
+        centre, size = values[k], 1
+        while groups and groups[-1][0] + gap * (groups[-1][1] + size) / 2 > centre:
+            before, n = groups.pop()
+            centre, size = (before * n + centre * size) / (n + size), n + size
+        groups.append((centre, size))
+    places = [centre + gap * (i - (size - 1) / 2) for centre, size in groups for i in range(size)]
+    return [place for _, place in sorted(zip(order, places, strict=True))]
+
+
+def gain_intervals(gains: pd.DataFrame, title: str) -> Figure:
+    """Every gain with its 95 % interval, one panel a test set; the paper's, which has no interval, as a diamond.
+
+    Parameters
+    ----------
+    gains : DataFrame
+        As ``report.gains`` makes it.
+    """
+    tasks = list(dict.fromkeys(gains["task"]))
+    rows = int(gains.groupby("task").size().max())
+    figure, panels = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks), 0.3 * rows + 1.6), squeeze=False)
+    for axes, task in zip(panels[0], tasks, strict=True):
+        own = gains[gains["task"] == task].reset_index(drop=True)
+        bounds = [own["ours"] - own["low"], own["high"] - own["ours"]]
+        axes.axvline(0, color="#555555", linewidth=1)
+        axes.errorbar(own["ours"], own.index, xerr=bounds, fmt="o", color=OURS, capsize=3, label="OURS, 95 % interval")
+        paper = axes.plot(own["paper"], own.index, "D", color=PAPER, fillstyle="none", label="PAPER (Llama-3-8B)")
+        paper[0].set_markersize(7)
+        labels = own["step"] + ", " + own["languages"]
+        axes.set(title=task, xlabel="points", yticks=own.index, yticklabels=labels, ylim=(len(own) - 0.5, -0.5))
+        for row in own.index[(own["step"] != own["step"].shift()) & (own.index > 0)]:
+            axes.axhline(row - 0.5, color=GREY, linewidth=0.8)
+        axes.grid(axis="y", visible=False)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.suptitle(title, fontweight="bold", fontsize=12)
+    figure.tight_layout()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
     return figure
 
 
@@ -74,10 +131,13 @@ def head_to_head(results: pd.DataFrame, title: str) -> Figure:
         for metric, colour in OUTCOMES.items():
             chosen = results[(results["model"] == pair) & (results["metric"] == metric)]
             share = chosen.set_index("lang")["value"].reindex(languages)
-            bars = axes.barh(languages, share, left=left, color=colour, label=metric.removeprefix("h2h_"))
+            name = metric.removeprefix("h2h_")
+            drawn = {"color": colour, "hatch": HATCHES[metric], "edgecolor": "white", "linewidth": 0.5}
+            bars = axes.barh(languages, share, left=left, label=name, **drawn)
             labels = [f"{v:.0%}" if v >= 0.08 else "" for v in share]
             ink = "black" if metric == "h2h_tie" else "white"
-            axes.bar_label(bars, labels, label_type="center", fontsize=9, color=ink)
+            box = {"facecolor": colour, "edgecolor": "none", "pad": 1}  # a figure on hatches cannot be read
+            axes.bar_label(bars, labels, label_type="center", fontsize=9, color=ink, bbox=box)
             left += share
         axes.set(title=pair.replace("-vs-", " against "), xlim=(0, 1), xticks=[])
         axes.grid(visible=False)
@@ -100,7 +160,7 @@ def training_curves(steps: pd.DataFrame, title: str) -> Figure:
     figure, grid = plt.subplots(1, len(panels), figsize=(3.5 * len(panels), 3), squeeze=False)
     window = max(1, len(steps) // 10)
     for axes, (name, label) in zip(grid[0], panels.items(), strict=True):
-        axes.plot(steps["step"], steps[name], color="#BBBBBB", linewidth=1)
+        axes.plot(steps["step"], steps[name], color=GREY, linewidth=1)
         axes.plot(steps["step"], steps[name].rolling(window, min_periods=1).mean(), linewidth=2)
         axes.set(title=label, xlabel="step")
     figure.suptitle(title, fontweight="bold", fontsize=12)
@@ -153,7 +213,8 @@ def attrition(counts: Mapping[str, int], title: str) -> Figure:
     for row, (name, value) in enumerate(zip(names, values, strict=True)):
         lost = 0 < row < len(names) - 1
         remaining -= value if lost else 0
-        bar = axes.barh(name, value, left=remaining if lost else 0, color="#D55E00" if lost else "#0072B2")
+        ink, pattern = (PAPER, "//") if lost else (OURS, "")
+        bar = axes.barh(name, value, left=remaining if lost else 0, color=ink, hatch=pattern, edgecolor="white")
         axes.bar_label(bar, [f"{'-' if lost and value else ''}{value}"], padding=3, fontsize=9)
     axes.set(title=title, xlabel="pairs", xlim=(0, values[0] * 1.12))
     axes.invert_yaxis()
@@ -167,14 +228,48 @@ def lengths(table: pd.DataFrame, column: str, by: str | None, title: str, xlabel
     sns.boxplot(table, x=column, y=rows, hue=by, ax=axes, fliersize=2, linewidth=1)
     axes.set(title=title, xlabel=xlabel, ylabel="")
     if by:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+        _hatch(axes, axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None))
+    return figure
+
+
+def arm_levels(table: pd.DataFrame, title: str) -> Figure:
+    """Dot and 95 % interval of every arm, one panel a test set; the dashed line is the main arm.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``arm``, ``label``, ``panel``, ``value``, ``low``, ``high`` (points), as ``report.ablation`` makes it.
+    """
+    names, labels = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["label"]))
+    size = (3.1 * len(names) + 1.2, 0.42 * len(labels) + 1.3)
+    figure, panels = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
+    for axes, name in zip(panels[0], names, strict=True):
+        own = table[table["panel"] == name]
+        for row in own.itertuples():
+            ink = {"M0": "#999999", "lidr": "#0072B2"}.get(row.arm, "#D55E00")
+            bounds = [[row.value - row.low], [row.high - row.value]]
+            axes.errorbar(row.value, labels.index(row.label), xerr=bounds, fmt="o", color=ink, capsize=3)
+        axes.axvline(own.loc[own["arm"] == "lidr", "value"].item(), color="#0072B2", linestyle="--", linewidth=1)
+        axes.set(title=name, xlabel="points", yticks=range(len(labels)), yticklabels=labels)
+    panels[0][0].set_ylim(len(labels) - 0.5, -0.5)  # shared: once turns all panels
+    figure.suptitle(title, fontweight="bold", fontsize=12)
+    figure.tight_layout()
     return figure
 
 
 def bars(table: pd.DataFrame, column: str, by: str, title: str, ylabel: str) -> Figure:
     """Grouped bars of ``column`` by language."""
     figure, axes = plt.subplots(figsize=(7, 3.6))
+    table = table.assign(**{by: table[by].astype(str)})  # numbers would get shades of one colour
     sns.barplot(table, x="lang", y=column, hue=by, ax=axes, errorbar=None)
     axes.set(title=title, ylabel=ylabel, xlabel="")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=by)
+    _hatch(axes, axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=by))
     return figure
+
+
+def _hatch(axes: Axes, legend: Legend) -> None:
+    """A pattern for every hue of bars or boxes, so that no colour has to be told from another."""
+    for container, handle, pattern in zip(axes.containers, legend.legend_handles, PATTERNS, strict=False):
+        drawn: Any = getattr(container, "boxes", None) or container.patches  # type: ignore[attr-defined]
+        for patch in (*drawn, handle):
+            patch.set_hatch(pattern)

@@ -7,49 +7,75 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from ldr_utils.arms import ARMS
 from ldr_utils.errors import InputError
 from ldr_utils.evaluation import wide
-from ldr_utils.paper import published, published_duels
-from ldr_utils.params import Common, ReportParams
+from ldr_utils.paper import published
+from ldr_utils.params import PER_RUN, Common, ReportParams, load_params
 from ldr_utils.paths import Run
 from ldr_utils.results import read_rows
-from ldr_utils.stats import combine_seeds, holm, paired_difference
+from ldr_utils.stats import combine_seeds, holm, mean_interval, paired_difference
 
 TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_reference.csv", "preference")}
 PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
 PAPER_UNSEEN = {"mgsm": ["ja", "sw", "th", "zh", "bn"], "x_alpacaeval": []}
 PAPER_TRAINED = ["es", "ru", "de", "fr"]
+ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
+TASK_NAMES = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}
+TESTS = ("x_alpacaeval", "mgsm")
+OPTIONAL = ("translations", "tax")  # stages that some studies run without, or that leave no rows
+ALPHA = 0.05
 
 Model = tuple[str, int]  # (arm, t)
 
 
 def collect(run: Run, params: ReportParams) -> pd.DataFrame:
-    """All rows of a run: pairs, X-AlpacaEval and MGSM of every model and arm, in that order."""
-    files = [run.stage(t, "pairs") / "results.csv" for t in range(params.iterations)]
+    """All rows of a run: pairs, then X-AlpacaEval, MGSM and what else was measured of every model and arm."""
+    pairs = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
+    files = [folder / "results.csv" for folder in dict.fromkeys(pairs)]
     for arm, t in models(params):
-        files += [run.stage(t, task, arm) / "results.csv" for task in ("x_alpacaeval", "mgsm")]
+        files += [run.stage(t, task, arm) / "results.csv" for task in TESTS]
+        files += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / "results.csv").exists()]
     return pd.concat([read_rows(path) for path in files], ignore_index=True)
 
 
+def inputs(run: Run, params: ReportParams) -> list[Path]:
+    """Manifests of the stages whose rows or pairs the report shows."""
+    folders = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
+    found = [folder / "manifest.json" for folder in dict.fromkeys(folders)]
+    for arm, t in models(params):
+        found += [run.stage(t, task, arm) / "manifest.json" for task in TESTS]
+        found += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / "manifest.json").exists()]
+    return found
+
+
 def models(params: ReportParams) -> list[Model]:
-    """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each baseline."""
-    baselines = [(arm, 1) for arm in params.arms if arm != "lidr"]
-    return [("lidr", t) for t in range(params.iterations + 1)] + baselines
+    """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each other arm."""
+    return [("lidr", t) for t in range(params.iterations + 1)] + [(arm, 1) for arm in others(params)]
 
 
-def read_params(run: Run) -> ReportParams:
-    """The part of a run's resolved parameters that the report needs.
+def others(params: ReportParams) -> list[str]:
+    """The arms besides the main one: baselines and ablations."""
+    return [arm for arm in params.arms if arm != "lidr"]
+
+
+def set_up(run: Run) -> dict[str, Any]:
+    """The resolved parameters of a run.
 
     Raises
     ------
     InputError
-        When the folder is not a run folder.
+        When the folder is not a run folder, or its parameters are none of ours.
     """
     if not run.params.exists():
         raise InputError(f"{run.root}: not a run folder (no params.yaml); give a folder that ldr run made")
-    values = yaml.safe_load(run.params.read_text(encoding="utf-8"))
+    return load_params(run.params).model_dump(exclude=PER_RUN)
+
+
+def read_params(run: Run) -> ReportParams:
+    """The part of a run's resolved parameters that the report needs (see ``set_up``)."""
+    values = set_up(run)
     return ReportParams(run_dir=str(run.root), **{k: v for k, v in values.items() if k in ReportParams.model_fields})
 
 
@@ -72,12 +98,15 @@ def groups(params: Common) -> dict[str, list[str]]:
 
 
 def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
-    """The comparisons that the paper makes: name, the model after, the model before."""
+    """The comparisons to make: name, the model after, the model before.
+
+    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and M1 against any other arm.
+    """
     last = params.iterations
     found = [(f"M{t + 1} - M{t}", ("lidr", t + 1), ("lidr", t)) for t in range(last)]
     if last > 1:
         found.append((f"M{last} - M0", ("lidr", last), ("lidr", 0)))
-    return found + [(f"M1 - {arm.upper()}", ("lidr", 1), (arm, 1)) for arm in params.arms if arm != "lidr"]
+    return found + [(f"M1 - {ARMS[arm].label}", ("lidr", 1), (arm, 1)) for arm in others(params)]
 
 
 def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
@@ -87,33 +116,87 @@ def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
     -------
     DataFrame
         ``task``, ``step`` (e.g. M1 - M0), ``languages`` (a group; in brackets those that the test set has, where it has
-        not all), ``ours``, ``low``, ``high`` (95 % bounds), ``p`` (permutation, Holm-corrected over the table), ``n``
-        (problems), ``paper`` (NaN where it reports nothing). In points (0-100).
+        not all), ``ours``, ``low``, ``high`` (95 % bounds), ``p`` (permutation, Holm-corrected over the table),
+        ``shown`` (see ``shown``), ``n`` (problems), ``paper`` (NaN where it reports nothing). In points (0-100).
     """
     rows: list[dict[str, Any]] = []
     for task in TASKS:
         scores = {model: problem_scores(runs, task, *model) for model in models(params)}
         for step, after, before in steps(params):
             for name, wanted in groups(params).items():
-                languages = [lang for lang in wanted if lang in scores[after] and lang in scores[before]]
-                if not languages:  # real test sets are not made in every language
-                    continue
-                d = paired_difference(scores[after][languages], scores[before][languages], seed=params.seed)["avg"]
-                rows.append(
-                    {
-                        "task": task,
-                        "step": step,
-                        "languages": name if languages == wanted else f"{name} ({', '.join(languages)} only)",
-                        "ours": 100 * d.value,
-                        "low": 100 * d.low,
-                        "high": 100 * d.high,
-                        "p": d.p,
-                        "n": d.n,
-                        "paper": paper_gain(task, name, *step.split(" - ")),
-                    }
-                )
-    table = pd.DataFrame(rows)
-    return table.assign(p=list(holm({str(k): p for k, p in table["p"].items()}).values()))
+                found = group_gain(scores[after], scores[before], wanted, params.seed)
+                if found:  # real test sets are not made in every language
+                    own = {"task": task, "step": step, "languages": name + found.pop("only")}
+                    rows.append(own | found | {"paper": paper_gain(task, name, *step.split(" - "))})
+    return corrected(pd.DataFrame(rows))
+
+
+def group_gain(after: pd.DataFrame, before: pd.DataFrame, wanted: list[str], seed: int) -> dict[str, Any]:
+    """Mean paired difference over those of the languages that both tables have; nothing where there are none."""
+    languages = [lang for lang in wanted if lang in after and lang in before]
+    if not languages:
+        return {}
+    d = paired_difference(after[languages], before[languages], seed=seed)["avg"]
+    only = "" if languages == wanted else f" ({', '.join(languages)} only)"
+    return {"only": only, "ours": 100 * d.value, "low": 100 * d.low, "high": 100 * d.high, "p": d.p, "n": d.n}
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """p-values Holm-corrected over the table, and what they say."""
+    table = table.assign(p=list(holm({str(k): p for k, p in table["p"].items()}).values()))
+    return table.assign(shown=[shown(p, value) for p, value in zip(table["p"], table["ours"], strict=True)])
+
+
+def shown(p: float, difference: float) -> str:
+    """What a difference and its corrected p-value say: ``up``, ``down``, or ``no`` (not significant)."""
+    return "no" if p >= ALPHA else "up" if difference > 0 else "down"
+
+
+def ablation(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
+    """M0, and M1 of every arm: its level, and what it has over M1 of the main arm on the same problems.
+
+    Returns
+    -------
+    DataFrame
+        ``arm`` and ``label`` (of M0 ``M0``), ``panel`` (test set and languages), ``value``, ``low``, ``high``,
+        ``difference``, ``difference_low``, ``difference_high`` (NaN for the main arm itself), ``n`` (problems). In
+        points (0-100), with 95 % bounds.
+    """
+    rows: list[dict[str, Any]] = []
+    for task, group in ABLATION:
+        main = problem_scores(runs, task, "lidr", 1)
+        languages = [lang for lang in groups(params).get(group, []) if lang in main]
+        if not languages:  # real test sets are not made in every language
+            continue
+        for arm, t in [("lidr", 0), *((arm, 1) for arm in params.arms)]:
+            own = problem_scores(runs, task, arm, t)[languages]
+            level = mean_interval(own)["avg"]
+            row: dict[str, Any] = {"arm": arm, "label": ARMS[arm].label} if t else {"arm": "M0", "label": "M0"}
+            row |= {"panel": f"{TASK_NAMES[task]} {group}", "n": level.n}
+            row |= {"value": 100 * level.value, "low": 100 * level.low, "high": 100 * level.high}
+            if (arm, t) != ("lidr", 1):
+                d = paired_difference(own, main[languages], seed=params.seed)["avg"]
+                row |= {"difference": 100 * d.value, "difference_low": 100 * d.low, "difference_high": 100 * d.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ablation_markdown(table: pd.DataFrame) -> str:
+    """One row an arm, one column a panel: level, and the difference from the main arm with its bounds."""
+    level = table["value"].map("{:.1f}".format)
+    bounds = table.filter(like="difference").to_numpy()
+    difference = pd.Series([f" ({d:+.1f}: {low:+.1f} to {high:+.1f})" for d, low, high in bounds], table.index)
+    shown = table.assign(text=level + difference.where(table["difference"].notna(), ""))
+    shown = shown.pivot_table(index=["arm", "label"], columns="panel", values="text", aggfunc="first", sort=False)
+    what = [ARMS[arm].description if arm in ARMS else "the base model" for arm, _ in shown.index]
+    shown = shown.reset_index("arm", drop=True).reset_index()
+    shown.insert(1, "what", what)
+    return markdown(shown)
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with the test sets' names as people write them."""
+    return table.assign(task=table["task"].replace(TASK_NAMES))
 
 
 def headline(gains: pd.DataFrame) -> str:
@@ -122,8 +205,7 @@ def headline(gains: pd.DataFrame) -> str:
     if own.empty:
         return "no test set has scores in a non-dominant language"
     last = own[own["task"] == own["task"].iloc[0]].iloc[-1]
-    name = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}[last["task"]]
-    return f"{name} {last['step']} in the non-dominant languages: {last['ours']:+.1f} points"
+    return f"{TASK_NAMES[last['task']]} {last['step']} in the non-dominant languages: {last['ours']:+.1f} points"
 
 
 def paper_gain(task: str, group: str, after: str, before: str) -> float:
@@ -133,48 +215,12 @@ def paper_gain(task: str, group: str, after: str, before: str) -> float:
         "dominant": ["en"],
         "trained": ["en", *PAPER_TRAINED],
         "unseen": PAPER_UNSEEN[task],
+        "all": ["en", *PAPER_TRAINED, *PAPER_UNSEEN[task]],
     }[group]
     values = published(task, PAPER_METRIC[task])
     if not languages or not {after, before} <= set(values.index):
         return float("nan")
     return 100 * float((values.loc[after, languages] - values.loc[before, languages]).to_numpy().mean())
-
-
-def side_by_side(results: pd.DataFrame, task: str, metric: str, languages: Sequence[str]) -> pd.DataFrame:
-    """Paper and ours for every model, two blocks of columns that cannot be mistaken for one another.
-
-    Rows are M0, the SFT baseline, M1, ...; the paper's columns are its own languages.
-    """
-    ours = results[(results["task"] == task) & (results["metric"] == metric)].copy()
-    ours["model"] = ours["model"].where(ours["arm"] == "lidr", ours["arm"].str.upper())
-    ours["lang"] = ours["lang"].where(ours["lang"] != "avg", "avg " + ours["split"])
-    table = ours.pivot_table(index="model", columns="lang", values="value")
-    table = table[[c for c in [*languages, "avg train", "avg unseen"] if c in table]]
-    paper = published(task, metric)
-    order = [m for m in ("M0", "SFT", "M1", "M2", "M3", "M4") if m in {*table.index, *paper.index}]
-    blocks = {"PAPER (Llama-3-8B)": paper.reindex(order), "OURS": table.reindex(order)}
-    return pd.concat(blocks, axis=1)
-
-
-def duel_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Win / tie / lose in percent by pair of models and language, the paper's beside ours."""
-    blocks = {}
-    ours = results[(results["arm"] == "lidr") & results["metric"].str.startswith("h2h") & (results["lang"] != "avg")]
-    for name, table in (("PAPER (Llama-3-8B)", published_duels()), ("OURS", ours)):
-        shares = table.pivot_table(index=["model", "lang"], columns="metric", values="value", sort=False)
-        text = (100 * shares[["h2h_win", "h2h_tie", "h2h_lose"]]).round(1).astype(str).agg(" / ".join, axis=1)
-        blocks[name] = text.unstack("lang", sort=False)
-    return pd.concat(blocks, axis=1).fillna("")
-
-
-def premise_tables(results: pd.DataFrame) -> pd.DataFrame:
-    """Judge scores and reward accuracy by model and language, the paper's (for its M0) beside ours."""
-    metrics = ["self_generation", "self_translation", "accuracy"]
-    ours = results[results["task"] == "reward"].pivot_table(
-        index=["metric", "model"], columns="lang", values="value", sort=False
-    )
-    paper = pd.concat({metric: published("reward", metric) for metric in metrics}, names=["metric", "model"])
-    return pd.concat({"PAPER (Llama-3-8B)": paper, "OURS": ours}, axis=1).reindex(metrics, level="metric")
 
 
 def markdown(table: pd.DataFrame, digits: int = 1) -> str:
@@ -191,13 +237,29 @@ def markdown(table: pd.DataFrame, digits: int = 1) -> str:
     return "\n".join(lines)
 
 
+def p_text(p: float) -> str:
+    """A p-value with three decimals; one that would round to nothing says so."""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
 def summary_markdown(table: pd.DataFrame) -> str:
     """The gains as markdown: what moved, by how much, and what the paper saw."""
     shown = table.copy()
     shown["ours (95 % interval)"] = [f"{r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in table.itertuples()]
     shown["paper (Llama-3-8B)"] = [f"{v:+.1f}" if pd.notna(v) else "" for v in table["paper"]]
-    shown["p (Holm)"] = [f"{p:.3f}" for p in table["p"]]
-    return markdown(shown[["task", "step", "languages", "ours (95 % interval)", "p (Holm)", "n", "paper (Llama-3-8B)"]])
+    shown["p (Holm)"] = table["p"].map(p_text)
+    shown["significant"] = table["shown"]
+    columns = [
+        "task",
+        "step",
+        "languages",
+        "ours (95 % interval)",
+        "p (Holm)",
+        "significant",
+        "n",
+        "paper (Llama-3-8B)",
+    ]
+    return markdown(shown[columns])
 
 
 def losses(table: pd.DataFrame) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from ldr_utils.paths import ROOT
+from ldr_utils.provenance import sha256
 from ldr_utils.records import read_jsonl
 from ldr_utils.results import COLUMNS
 from ldr_utils.site import clean_html
@@ -44,8 +45,13 @@ def test_results_follow_the_contract(study: Path) -> None:
     assert set(results["split"]) == {"train", "unseen", "all"}
     assert set(results["lang"]) == {"en", "es", "ru", "sw", "avg"}
     metrics = {task: set(group["metric"]) for task, group in results.groupby("task")}
-    assert metrics["mgsm"] == {"accuracy", "off_target", "no_answer"}
-    assert metrics["x_alpacaeval"] == {"win_rate", "lc_win_rate", "off_target", "h2h_win", "h2h_tie", "h2h_lose"}
+    assert metrics["mgsm"] == {"accuracy", "accuracy_phrase", "off_target", "no_answer"}
+    wins = {"win_rate", "lc_win_rate", "null_win_rate", "h2h_win", "h2h_tie", "h2h_lose"}
+    beside = {"off_target", "flip_rate", "length_difference", "refused", "unparsable", "failed"}
+    assert metrics["x_alpacaeval"] == wins | beside
+    assert metrics["translation"] == {"hit_rate", "length_ratio", "chrf_round_trip"}
+    perplexities = {"perplexity", "perplexity_answers", "perplexity_translations"}
+    assert metrics["tax"] == {*perplexities, "translation_accuracy"}
     assert metrics["reward"] <= {"accuracy", "self_generation", "self_translation"}
     assert all(m == "kept" or m.startswith("dropped:") for m in metrics["attrition"])
     duels = results[results["metric"].str.startswith("h2h") & (results["arm"] == "lidr")]
@@ -84,7 +90,7 @@ def test_every_prompt_becomes_a_pair_or_a_dropped_row(study: Path) -> None:
 
 def test_notebooks_were_executed_in_full(study: Path) -> None:
     notebooks = list((study / "notebooks").rglob("*.ipynb"))
-    assert len(notebooks) == 19
+    assert len(notebooks) == 23
     for path in notebooks:
         code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in code), path
@@ -94,7 +100,7 @@ def test_notebooks_were_executed_in_full(study: Path) -> None:
 def test_index_links_every_notebook_and_loads_nothing_from_elsewhere(study: Path) -> None:
     index = (study / "report" / "index.html").read_text()
     pages = list((study / "report" / "notebooks").rglob("*.html"))
-    assert len(pages) == 19
+    assert len(pages) == 23
     for page in pages:
         assert page.relative_to(study / "report").as_posix() in index
     assert "http://" not in index
@@ -157,7 +163,11 @@ def test_a_changed_parameter_runs_its_stages_again_and_no_others(study: Path) ->
 def test_a_failed_stage_names_notebook_cell_and_cause(tmp_path: Path) -> None:
     out = tmp_path / "broken"
     assert run(out, "--until", "data").returncode == 0
-    (out / "data" / "iteration0" / "es.jsonl").write_text("not json\n")
+    broken, manifest = out / "data" / "iteration0" / "es.jsonl", out / "data" / "manifest.json"
+    broken.write_text("not json\n")
+    record = json.loads(manifest.read_text())
+    record["outputs"]["iteration0/es.jsonl"] = sha256(broken)  # or it would be repaired
+    manifest.write_text(json.dumps(record))
     done = run(out, "--until", "generation")
     assert done.returncode == 1
     assert "02_generation" in done.stderr
