@@ -22,7 +22,7 @@ test: $(READY_TEST)
 	@$(BIN)/python -m pytest
 
 lab: $(VENV)/.ready
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lint: $(READY_TEST)
 	@$(BIN)/ruff check --quiet .
