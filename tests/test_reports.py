@@ -20,7 +20,9 @@ def test_the_readme_quotes_the_report() -> None:
 
 
 def test_links_and_figures_of_reports_exist() -> None:
-    for page in (ROOT / "README.md", MICRO / "README.md"):
+    pages = [ROOT / "README.md", *(ROOT / "reports").glob("*/README.md")]
+    assert len(pages) >= 4
+    for page in pages:
         links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
         missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
         assert not missing, page
@@ -46,4 +48,5 @@ def test_notebooks_ran_in_full_and_tell_nothing_of_the_machine() -> None:
 
 
 def test_reports_stay_small() -> None:
-    assert sum(path.stat().st_size for path in MICRO.rglob("*") if path.is_file()) < 10e6
+    for folder in (ROOT / "reports").iterdir():
+        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10e6
