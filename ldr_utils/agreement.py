@@ -9,8 +9,8 @@ import pandas as pd
 
 from ldr_utils.evaluation import summarise
 from ldr_utils.judging import cohen_kappa, judged, outcome
-from ldr_utils.params import AlpacaParams, Common
-from ldr_utils.results import rows
+from ldr_utils.params import AlpacaParams
+from ldr_utils.results import rows, splits
 from ldr_utils.stats import Floats, Interval
 
 TASK = "x_alpacaeval"
@@ -71,11 +71,6 @@ def result_rows(both: pd.DataFrame, params: AlpacaParams) -> list[dict[str, Any]
         if present := [lang for lang in languages if lang in values]:
             found += rows(params, params.arm, model, TASK, "judge_kappa", {"avg": interval(present)}, split)
     return found
-
-
-def splits(params: Common) -> dict[str, list[str]]:
-    """The languages behind each average of results.csv."""
-    return {"train": params.languages, "unseen": params.unseen, "all": params.all_languages}
 
 
 def _counts(both: pd.DataFrame) -> Floats:

@@ -7,13 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from ldr_utils.agreement import splits
 from ldr_utils.evaluation import length_controlled_rows, summarise
 from ldr_utils.judging import UNUSABLE, Judge, compare, judged, length_controlled, outcome, unusable
 from ldr_utils.params import AlpacaParams
 from ldr_utils.records import Record, read_jsonl
-from ldr_utils.results import rows
-from ldr_utils.stats import Interval
+from ldr_utils.results import plain, rows, splits
 
 ByLanguage = dict[str, list[Record]]
 NULL_ANSWER = "This answer is correct, complete and better than the other one."  # says nothing, and asks to win
@@ -117,17 +115,13 @@ def _beside(verdicts: pd.DataFrame, null: pd.DataFrame, params: AlpacaParams) ->
     for lang in (lang for lang in params.all_languages if lang in counts.index):
         asked = int((verdicts["lang"] == lang).sum())
         for status in UNUSABLE:
-            found += rows(params, params.arm, model, task, status, {lang: _plain(counts.loc[lang, status], asked)})
+            found += rows(params, params.arm, model, task, status, {lang: plain(counts.loc[lang, status], asked)})
         if lang in lengths.index:
-            mean = _plain(lengths.loc[lang, "mean"], sizes[lang])
+            mean = plain(lengths.loc[lang, "mean"], sizes[lang])
             found += rows(params, params.arm, model, task, "length_difference", {lang: mean})
     for split, languages in splits(params).items():
         if present := [lang for lang in languages if lang in lengths.index]:
             own = lengths.loc[present]
-            mean = _plain(own["mean"].mean(), known.loc[known["lang"].isin(present), "id"].nunique())
+            mean = plain(own["mean"].mean(), known.loc[known["lang"].isin(present), "id"].nunique())
             found += rows(params, params.arm, model, task, "length_difference", {"avg": mean}, split)
     return found
-
-
-def _plain(value: Any, n: int) -> Interval:
-    return Interval(float(value), float("nan"), float("nan"), n)

@@ -8,11 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.arms import ARMS
-from ldr_utils.paper import published
+from ldr_utils.paper import TRAINED, UNSEEN, published
 
 DOMINANT = "en"
-TRAINED = ["es", "ru", "de", "fr"]  # the paper's non-dominant languages
-UNSEEN = {"mgsm": ["ja", "sw", "th", "zh", "bn"]}  # by task, where the paper averages over any
 AVERAGES = ["avg train", "avg unseen"]
 ROWS = ["PAPER", "OURS", "95 % interval", "ours - paper"]
 OUTCOMES = ["h2h_win", "h2h_tie", "h2h_lose"]

@@ -74,7 +74,7 @@ def premise_markdown(results: pd.DataFrame, params: ReportParams) -> str:
     reward = first[first["task"] == "reward"]
     keys = list(zip(reward["lang"], reward["metric"], strict=True))
     low, high = (dict(zip(keys, reward[bound].tolist(), strict=True)) for bound in ("low", "high"))
-    others = [lang for lang in params.languages if lang != params.dominant]
+    others = params.non_dominant
     better = [
         lang
         for lang in others

@@ -13,7 +13,7 @@ from ldr_utils.langid import off_target
 from ldr_utils.mgsm import extract, gold_number
 from ldr_utils.params import Common
 from ldr_utils.records import Record
-from ldr_utils.results import rows
+from ldr_utils.results import rows, splits
 from ldr_utils.stats import Floats, Interval, mean_interval, wilson
 
 KEYS = ["id", "lang", "via"]  # what tells a pair from every other
@@ -94,8 +94,7 @@ def length_controlled_rows(
         return _interval(float(value), float(draws[languages].mean(axis=1).var()), n)
 
     found = rows(params, arm, model, "x_alpacaeval", "lc_win_rate", {lang: interval([lang]) for lang in values.index})
-    splits = {"train": params.languages, "unseen": params.unseen, "all": params.all_languages}
-    for split, languages in splits.items():
+    for split, languages in splits(params).items():
         if present := [lang for lang in languages if lang in values]:
             found += rows(params, arm, model, "x_alpacaeval", "lc_win_rate", {"avg": interval(present)}, split)
     return found

@@ -13,8 +13,7 @@ from ldr_utils.evaluation import summarise
 from ldr_utils.langid import off_target
 from ldr_utils.params import TranslationParams
 from ldr_utils.records import Record
-from ldr_utils.results import rows, write_rows
-from ldr_utils.stats import Interval
+from ldr_utils.results import plain, rows, write_rows
 from ldr_utils.translation import parse_translation
 
 RATES = ("off_target", "truncated", "repetitive")
@@ -123,8 +122,5 @@ def write_quality(
     for scores, column in ((out.assign(hit_rate=out["on_target"]), "hit_rate"), (round_trips, "chrf_round_trip")):
         if len(scores):
             table += summarise(scores, column, params, params.arm, f"M{params.t}", "translation")
-    ratios = {
-        str(lang): Interval(float(own.median()), float("nan"), float("nan"), len(own))
-        for lang, own in out.groupby("lang", sort=False)["length_ratio"]
-    }
+    ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}
     return write_rows(path, table + rows(params, params.arm, f"M{params.t}", "translation", "length_ratio", ratios))

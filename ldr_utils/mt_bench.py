@@ -11,7 +11,6 @@ judge is asked in our own words.
 
 from __future__ import annotations
 
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from ldr_utils.judging import Answer, Judge, judged, unusable
 from ldr_utils.params import TaxParams
 from ldr_utils.paths import from_root
 from ldr_utils.records import DataSet, Exchange, Record, read_jsonl
-from ldr_utils.results import rows
-from ldr_utils.stats import Interval
+from ldr_utils.results import plain, rows
 
 TURNS = (1, 2)
 METRICS = {"score": [1, 2], "score_turn1": [1], "score_turn2": [2]}  # the turns that each is the mean of
@@ -190,8 +188,8 @@ def _count_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]
     asked, found = scores.groupby("lang").size(), []
     for status, counts in unusable(scores).items():
         present = [lang for lang in params.all_languages if lang in counts]
-        plain = {lang: Interval(float(counts[lang]), nan, nan, int(asked[lang])) for lang in present}
-        found += rows(params, params.arm, f"M{params.t}", "mt_bench", str(status), plain)
+        by_language = {lang: plain(counts[lang], int(asked[lang])) for lang in present}
+        found += rows(params, params.arm, f"M{params.t}", "mt_bench", str(status), by_language)
     return found
 
 

@@ -13,7 +13,7 @@ from ldr_utils.pairs import PairSet
 from ldr_utils.params import PairsParams
 from ldr_utils.paths import Run
 from ldr_utils.records import Record, read_jsonl
-from ldr_utils.results import rows
+from ldr_utils.results import plain, rows
 from ldr_utils.stats import Interval, mean_interval
 from ldr_utils.translation import directions, parse_translation
 
@@ -129,8 +129,7 @@ def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]
         reasons = Counter(row["reason"] for row in pairs.dropped if row["lang"] == lang)
         possible = kept + reasons.total()
         for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
-            interval = Interval(count, float("nan"), float("nan"), possible)
-            found += rows(params, params.arm, model, "attrition", metric, {lang: interval})
+            found += rows(params, params.arm, model, "attrition", metric, {lang: plain(count, possible)})
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from ldr_utils.arms import ARMS
 from ldr_utils.errors import InputError
 from ldr_utils.evaluation import wide
-from ldr_utils.paper import published
+from ldr_utils.paper import TRAINED, UNSEEN, published
 from ldr_utils.params import PER_RUN, Common, ReportParams, load_params
 from ldr_utils.paths import Run
 from ldr_utils.results import read_rows
@@ -19,8 +19,6 @@ from ldr_utils.stats import combine_seeds, holm, mean_interval, paired_differenc
 
 TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_reference.csv", "preference")}
 PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
-PAPER_UNSEEN = {"mgsm": ["ja", "sw", "th", "zh", "bn"], "x_alpacaeval": []}
-PAPER_TRAINED = ["es", "ru", "de", "fr"]
 ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
 TASK_NAMES = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}
 TESTS = ("x_alpacaeval", "mgsm")
@@ -32,21 +30,22 @@ Model = tuple[str, int]  # (arm, t)
 
 def collect(run: Run, params: ReportParams) -> pd.DataFrame:
     """All rows of a run: pairs, then X-AlpacaEval, MGSM and what else was measured of every model and arm."""
-    pairs = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
-    files = [folder / "results.csv" for folder in dict.fromkeys(pairs)]
-    for arm, t in models(params):
-        files += [run.stage(t, task, arm) / "results.csv" for task in TESTS]
-        files += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / "results.csv").exists()]
+    files = _files(run, params, "results.csv")
     return pd.concat([read_rows(path) for path in files], ignore_index=True)
 
 
 def inputs(run: Run, params: ReportParams) -> list[Path]:
     """Manifests of the stages whose rows or pairs the report shows."""
-    folders = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
-    found = [folder / "manifest.json" for folder in dict.fromkeys(folders)]
+    return _files(run, params, "manifest.json")
+
+
+def _files(run: Run, params: ReportParams, name: str) -> list[Path]:
+    """The file of that name of every stage that the report shows."""
+    pairs = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
+    found = [folder / name for folder in dict.fromkeys(pairs)]
     for arm, t in models(params):
-        found += [run.stage(t, task, arm) / "manifest.json" for task in TESTS]
-        found += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / "manifest.json").exists()]
+        found += [run.stage(t, task, arm) / name for task in TESTS]
+        found += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / name).exists()]
     return found
 
 
@@ -211,11 +210,11 @@ def headline(gains: pd.DataFrame) -> str:
 def paper_gain(task: str, group: str, after: str, before: str) -> float:
     """The paper's difference for the same group of languages (its own unseen ones), in points, or NaN."""
     languages = {
-        "non-dominant": PAPER_TRAINED,
+        "non-dominant": TRAINED,
         "dominant": ["en"],
-        "trained": ["en", *PAPER_TRAINED],
-        "unseen": PAPER_UNSEEN[task],
-        "all": ["en", *PAPER_TRAINED, *PAPER_UNSEEN[task]],
+        "trained": ["en", *TRAINED],
+        "unseen": UNSEEN.get(task, []),
+        "all": ["en", *TRAINED, *UNSEEN.get(task, [])],
     }[group]
     values = published(task, PAPER_METRIC[task])
     if not languages or not {after, before} <= set(values.index):

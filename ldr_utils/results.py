@@ -20,6 +20,16 @@ def split_of(lang: str, params: Common) -> str:
     return "train" if lang in params.languages else "unseen"
 
 
+def splits(params: Common) -> dict[str, list[str]]:
+    """The languages behind each average."""
+    return {"train": params.languages, "unseen": params.unseen, "all": params.all_languages}
+
+
+def plain(value: Any, n: int) -> Interval:
+    """A count, or a figure that describes the answers at hand: without bounds."""
+    return Interval(float(value), float("nan"), float("nan"), n)
+
+
 def rows(
     params: Common,
     arm: str,

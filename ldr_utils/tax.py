@@ -27,7 +27,7 @@ from ldr_utils.micro.world import draw_distinct
 from ldr_utils.models import Policy
 from ldr_utils.params import TaxParams
 from ldr_utils.records import Exchange
-from ldr_utils.results import rows
+from ldr_utils.results import rows, splits
 from ldr_utils.stats import Floats, Interval
 from ldr_utils.translation import parse_translation, translation_requests
 
@@ -114,7 +114,6 @@ def perplexity_rows(losses: Mapping[tuple[str, str], Floats], params: TaxParams)
     Averages over languages pool their tokens.
     """
     found: list[dict[str, Any]] = []
-    groups = {"train": params.languages, "unseen": params.unseen, "all": params.all_languages}
     for metric, kinds in {"perplexity": KINDS, **{f"perplexity_{kind}": (kind,) for kind in KINDS}}.items():
 
         def pooled(languages: Sequence[str], kinds: Sequence[str] = kinds) -> Interval:
@@ -122,7 +121,7 @@ def perplexity_rows(losses: Mapping[tuple[str, str], Floats], params: TaxParams)
 
         by_language = {lang: pooled([lang]) for lang in params.all_languages}
         found += rows(params, params.arm, f"M{params.t}", "tax", metric, by_language)
-        for split, languages in groups.items():
+        for split, languages in splits(params).items():
             if languages:
                 average = {"avg": pooled(languages)}
                 found += rows(params, params.arm, f"M{params.t}", "tax", metric, average, split)

@@ -404,27 +404,26 @@ def test_peak_of_a_real_training_step(vocab: int, checkpointing: bool, monkeypat
     assert plan.activations + plan.logits + plan.gradients == pytest.approx(peak(step), rel=0.12)
 
 
-@pytest.mark.parametrize(("variant", "vocab"), [("llama", 96), ("llama, all heads", 96), ("llama", 50_000)])
-def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def generating(model: Any, ids: Any, mask: Any, **settings: Any) -> Callable[[], None]:
+    """Greedy generation as the study does it, to be measured."""
     import torch
 
+    def step() -> None:
+        with torch.inference_mode():
+            model.generate(input_ids=ids, attention_mask=mask, do_sample=False, repetition_penalty=1.1, **settings)
+
+    return step
+
+
+@pytest.mark.parametrize(("variant", "vocab"), [("llama", 96), ("llama, all heads", 96), ("llama", 50_000)])
+def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.MonkeyPatch) -> None:
     base, shape = build(variant, vocab_size=vocab, hidden_size=128, intermediate_size=384, max_position_embeddings=256)
     model = with_adapter(base, 8).eval()
     monkeypatch.setattr("ldr_utils.memory.TEMPLATE_TOKENS", 80)
     ids, mask = batch(8, 100)
     model.generation_config.eos_token_id = None  # no answer ends early
 
-    def step() -> None:
-        with torch.inference_mode():
-            model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                do_sample=False,
-                max_new_tokens=20,
-                repetition_penalty=1.1,
-                pad_token_id=0,
-            )
-
+    step = generating(model, ids, mask, max_new_tokens=20, pad_token_id=0)
     plan = generation_plan(shape, DecodingParams(batch_size=8, max_new_tokens=20), "float32", lora_r=8)
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.15)
 
@@ -449,24 +448,11 @@ def test_parameters_of_a_translator() -> None:
 
 @pytest.mark.parametrize("vocab", [96, 20_000])
 def test_peak_of_a_real_translation(vocab: int) -> None:
-    import torch
-
     model, shape = translation_model(vocab_size=vocab, max_position_embeddings=65)
     model.eval().generation_config.eos_token_id = None  # no sentence ends early
     ids, mask = batch(8, 64)
 
-    def step() -> None:
-        with torch.inference_mode():
-            model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                do_sample=False,
-                max_length=None,
-                max_new_tokens=64,
-                repetition_penalty=1.1,
-                forced_bos_token_id=5,
-            )
-
+    step = generating(model, ids, mask, max_length=None, max_new_tokens=64, forced_bos_token_id=5)
     plan = seq2seq_plan(shape, DecodingParams(batch_size=8, max_new_tokens=200), "float32")
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.2)
 
