@@ -12,9 +12,9 @@ import sys
 
 from snakemake.logging import logger
 
-from ldr_utils.params import StudyParams
-from ldr_utils.provenance import code_hash
-from ldr_utils.paths import model_name, pairs_name
+from ldr_utils.study.params import StudyParams
+from ldr_utils.study.provenance import code_hash
+from ldr_utils.study.paths import model_name, pairs_name
 
 logger.setLevel(logging.WARNING)  # the stages speak for themselves
 logger.addFilter(lambda record: "CalledProcessError" not in record.getMessage())  # what failed, they have said
@@ -69,7 +69,7 @@ def questions(wildcards):
     """MT-Bench's files, which lie outside the run folder; imported for the studies that have them."""
     if not STUDY.mt_bench_dir:
         return []
-    from ldr_utils.mt_bench import question_files
+    from ldr_utils.scores.mt_bench import question_files
 
     return [str(path) for path in question_files(STUDY).values()]
 
@@ -103,7 +103,7 @@ TARGETS = {
     "tax": manifests("tax", MODELS + BASELINES),
     "report": ["report/index.html", "results.csv"],
 }
-EXECUTE = f"exec {sys.executable} -m ldr_utils.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
+EXECUTE = f"exec {sys.executable} -m ldr_utils.commands.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
 
 
 wildcard_constraints:
@@ -293,4 +293,4 @@ rule site:
     output:
         "report/index.html",
     shell:
-        f"{sys.executable} -m ldr_utils.site ."
+        f"{sys.executable} -m ldr_utils.commands.site ."

@@ -21,12 +21,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ldr_utils.backends import open_generator
-from ldr_utils.generation import Completion, Generator
+from ldr_utils.method.training import build_trainer, start_policy, tokenize_pairs, train_once
 from ldr_utils.micro.lexicon import LANGUAGES
 from ldr_utils.micro.world import draw_distinct
-from ldr_utils.params import DecodingParams, TrainingParams
-from ldr_utils.training import build_trainer, start_policy, tokenize_pairs, train_once
+from ldr_utils.policy.backends import open_generator
+from ldr_utils.policy.generate import Completion, Generator
+from ldr_utils.study.params import DecodingParams, TrainingParams
 
 BLOCK = 100  # prompts
 SHARE = 0.99  # of identical answers

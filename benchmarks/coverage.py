@@ -25,9 +25,9 @@ from scipy.special import expit, ndtr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ldr_utils.evaluation import length_controlled_rows
-from ldr_utils.params import Common
-from ldr_utils.stats import combine_seeds, mean_interval, paired_difference
+from ldr_utils.scores.stats import combine_seeds, mean_interval, paired_difference
+from ldr_utils.scores.x_alpacaeval import length_controlled_rows
+from ldr_utils.study.params import Common
 
 # Variance of the latent: problem (all languages, both models), cell (one language, both models), answer (neither).
 SHARES = {"problem": 0.5, "cell": 0.2, "answer": 0.3}

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from ldr_utils.errors import InputError
-from ldr_utils.params import StudyParams, load_params
-from ldr_utils.paths import NOTEBOOKS
-from ldr_utils.untrusted import one_line
-from ldr_utils.workflow import run_study
+from ldr_utils.commands.run import run_study
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import StudyParams, load_params
+from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.text import one_line
 
 STAGES = ("data", "generation", "translation", "pairs", "training", "x_alpacaeval", "mgsm", "tax", "report")
 
@@ -52,19 +52,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _compare(runs: list[Path], out: Path | None) -> str:
-    from ldr_utils.compare import compare  # matplotlib: only where a figure is drawn
+    from ldr_utils.commands.compare import compare
 
     return compare(runs, out)
 
 
 def _score(file: Path, lang: str, out: Path | None) -> str:
-    from ldr_utils.scoring import score_file
+    from ldr_utils.commands.score_mgsm import score_file
 
     return score_file(file, lang, out)
 
 
 def _status(run: Path) -> str:
-    from ldr_utils.status import status
+    from ldr_utils.commands.status import status
 
     return status(run)
 
@@ -77,7 +77,7 @@ def _stop_as_ctrl_c() -> None:
 
 
 def _doctor(params: StudyParams, out: Path | None) -> int:
-    from ldr_utils.doctor import diagnose, exit_code, render  # only this command needs it
+    from ldr_utils.commands.doctor import diagnose, exit_code, render
 
     checks = diagnose(params, out)
     print(render(checks))

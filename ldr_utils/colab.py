@@ -94,7 +94,7 @@ def show_report(run_dir: str) -> None:
     """
     from IPython.display import HTML, display
 
-    from ldr_utils.errors import InputError
+    from ldr_utils.study.errors import InputError
 
     pages = list((ROOT / run_dir / "report" / "notebooks").glob("*/08_report.html"))
     if not pages:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ldr_utils.paths import ROOT
+from ldr_utils.study.paths import ROOT
 
 
 @pytest.fixture(scope="session")

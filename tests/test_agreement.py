@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from ldr_utils.agreement import agreement_table, both_judged, result_rows
-from ldr_utils.errors import InputError
-from ldr_utils.judging import cohen_kappa
-from ldr_utils.params import AlpacaParams, StudyParams, validate
+from ldr_utils.scores.agreement import agreement_table, both_judged, cohen_kappa, result_rows
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import AlpacaParams, StudyParams, validate
 
 
 def verdicts(preference: list[float], lang: str = "en", status: str = "ok") -> pd.DataFrame:

@@ -13,12 +13,21 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 
-from ldr_utils import compare, plots, report
-from ldr_utils.arms import ARMS
-from ldr_utils.pairs import build_pairs
-from ldr_utils.params import NOTEBOOKS, PER_RUN, PairsParams, ReportParams, StudyParams, TrainingParams, load_params
-from ldr_utils.paths import ROOT, Run
-from ldr_utils.records import write_text
+from ldr_utils.commands import compare
+from ldr_utils.method.pairs import build_pairs
+from ldr_utils.report import figures, gains
+from ldr_utils.study.arms import ARMS
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.params import (
+    NOTEBOOKS,
+    PER_RUN,
+    PairsParams,
+    ReportParams,
+    StudyParams,
+    TrainingParams,
+    load_params,
+)
+from ldr_utils.study.paths import ROOT, Run
 
 EVERY = list(ARMS)
 OWN_PAIRS = ["non_dominant_pairs", "dominant_pairs", "no_equal_pairs", "last_dominant_pairs"]
@@ -173,7 +182,7 @@ def test_a_new_arm_runs_its_own_stages_and_the_report_again(dry: Dry) -> None:
 
 def write_scores(run: Run, arm: str, t: int, scores: dict[str, list[float]]) -> None:
     """The same scores by language on both tasks."""
-    for task, (file, column) in report.TASKS.items():
+    for task, (file, column) in gains.TASKS.items():
         rows = [{"id": f"{k}", "lang": lang, column: x} for lang, own in scores.items() for k, x in enumerate(own)]
         write_text(run.stage(t, task, arm) / file, pd.DataFrame(rows).to_csv(index=False))
 
@@ -190,7 +199,7 @@ def scored(tmp_path: Path, arms: list[str]) -> tuple[Run, ReportParams]:
 
 def test_ablation_by_hand(tmp_path: Path) -> None:
     run, params = scored(tmp_path, EVERY)
-    table = report.ablation([run], params)
+    table = gains.ablation([run], params)
     assert list(dict.fromkeys(table["arm"])) == ["M0", *EVERY]
     value = table.set_index(["panel", "arm"])["value"].to_dict()
     levels = {arm: value["MGSM non-dominant", arm] for arm in ("M0", "lidr", "no_nll")}
@@ -201,7 +210,7 @@ def test_ablation_by_hand(tmp_path: Path) -> None:
         assert difference["MGSM non-dominant", arm] == -25
         assert difference["MGSM dominant", arm] == 0
     assert difference["MGSM non-dominant", "M0"] == -75
-    text = report.ablation_markdown(report.ablation([run], params))
+    text = gains.ablation_markdown(gains.ablation([run], params))
     assert len(text.splitlines()) == 2 + 1 + len(EVERY)
     assert "| LIDR | the method: DPO and NLL on every pair | 75.0 | 100.0 | 75.0 | 75.0 |" in text
     assert "| no NLL | DPO without the NLL term (alpha = 0) | 50.0 (-25.0: " in text
@@ -209,7 +218,7 @@ def test_ablation_by_hand(tmp_path: Path) -> None:
 
 def test_figure_has_a_dot_with_its_interval_for_every_arm(tmp_path: Path) -> None:
     run, params = scored(tmp_path, EVERY)
-    figure = plots.arm_levels(report.ablation([run], params), "Arms")
+    figure = figures.arm_levels(gains.ablation([run], params), "Arms")
     assert [axes.get_title() for axes in figure.axes] == [
         "MGSM non-dominant",
         "MGSM dominant",
@@ -223,9 +232,9 @@ def test_figure_has_a_dot_with_its_interval_for_every_arm(tmp_path: Path) -> Non
 @pytest.mark.parametrize("arms", [["lidr"], ["lidr", "no_equal_pairs"], EVERY])
 def test_gains_compare_m1_of_the_method_with_that_of_every_other_arm(tmp_path: Path, arms: list[str]) -> None:
     run, params = scored(tmp_path, arms)
-    gains = report.gains([run], params)
-    assert set(gains["step"]) == {"M1 - M0", *(f"M1 - {ARMS[arm].label}" for arm in arms[1:])}
-    own = gains[(gains["task"] == "mgsm") & (gains["languages"] == "non-dominant")].set_index("step")["ours"]
+    moved = gains.gains([run], params)
+    assert set(moved["step"]) == {"M1 - M0", *(f"M1 - {ARMS[arm].label}" for arm in arms[1:])}
+    own = moved[(moved["task"] == "mgsm") & (moved["languages"] == "non-dominant")].set_index("step")["ours"]
     assert own["M1 - M0"] == 75
     assert all(own[f"M1 - {ARMS[arm].label}"] == 25 for arm in arms[1:])
     assert set(compare.levels([run], params, "mgsm")["model"]) == {"M0", "M1"}

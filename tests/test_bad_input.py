@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from ldr_utils.cli import main
-from ldr_utils.errors import InputError
 from ldr_utils.micro.world import draw_distinct
-from ldr_utils.paths import ROOT
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import ROOT
 
 Edit = Callable[[Path], object]
 LANGS = ("en", "es")
@@ -213,8 +213,8 @@ def test_bad_data(name: str, data_dir: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_the_data_are_good_where_nothing_is_broken(data_dir: Path) -> None:
     """Otherwise every case above could be refused for one and the same reason; a link to the folder will do as well."""
-    from ldr_utils.params import StudyParams
-    from ldr_utils.preflight import check_inputs
+    from ldr_utils.commands.preflight import check_inputs
+    from ldr_utils.study.params import StudyParams
 
     link = data_dir.with_name("link")
     link.symlink_to(data_dir)
@@ -271,8 +271,8 @@ def test_bad_questions(name: str, questions: Path, tmp_path: Path, capsys: pytes
 
 
 def test_the_questions_are_good_where_nothing_is_broken(questions: Path) -> None:
-    from ldr_utils.params import StudyParams
-    from ldr_utils.preflight import check_inputs
+    from ldr_utils.commands.preflight import check_inputs
+    from ldr_utils.study.params import StudyParams
 
     judge = {"judge": "openai", "judge_model": "m", "judge_url": "http://localhost:9"}
     check_inputs(StudyParams(**judge, languages=["en", "es"], unseen=["it"], mt_bench_dir=str(questions)))  # type: ignore[arg-type]
@@ -332,8 +332,8 @@ def test_the_adapter_of_another_base(layers: int, model: Path, tmp_path: Path) -
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from ldr_utils.models import load_policy
-    from ldr_utils.params import ModelParams
+    from ldr_utils.policy.load import load_policy
+    from ldr_utils.study.params import ModelParams
 
     base = AutoModelForCausalLM.from_pretrained(ROOT / "models" / "micro")
     lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -7,10 +7,10 @@ import pytest
 from transformers import AutoConfig
 
 from ldr_utils.micro.card import measure
-from ldr_utils.models import load_policy
-from ldr_utils.params import DecodingParams, PretrainingParams
-from ldr_utils.paths import ROOT
-from ldr_utils.provenance import sha256
+from ldr_utils.policy.load import load_policy
+from ldr_utils.study.params import DecodingParams, PretrainingParams
+from ldr_utils.study.paths import ROOT
+from ldr_utils.study.provenance import sha256
 
 FOLDER = ROOT / "models" / "micro"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ldr_utils.paths import ROOT
+from ldr_utils.study.paths import ROOT
 
 BAD = {
     "unknown key": ("lerning_rate: 0.1", "lerning_rate"),

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ldr_utils import colab
-from ldr_utils.errors import InputError
-from ldr_utils.paths import NOTEBOOKS, ROOT
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import NOTEBOOKS, ROOT
 
 FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 

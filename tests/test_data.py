@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldr_utils import compare, data, drawing, report
-from ldr_utils.coverage import check_languages, files_needed
-from ldr_utils.errors import InputError
-from ldr_utils.execute import execute
-from ldr_utils.pairs import build_pairs
-from ldr_utils.params import DataParams, PairsParams, ReportParams, StudyParams
-from ldr_utils.paths import Run
-from ldr_utils.published import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
-from ldr_utils.real_data import LOCAL, Source, source_table
-from ldr_utils.records import dumps, read_jsonl, write_text
-from ldr_utils.workflow import run_study
+from ldr_utils.commands import compare
+from ldr_utils.commands.execute import execute
+from ldr_utils.commands.run import run_study
+from ldr_utils.data import sets as data_sets
+from ldr_utils.data.coverage import check_languages, files_needed
+from ldr_utils.data.downloads import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
+from ldr_utils.data.files import LOCAL, Source, source_table
+from ldr_utils.method.pairs import build_pairs
+from ldr_utils.report import gains
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import dumps, read_jsonl, write_text
+from ldr_utils.study.params import DataParams, PairsParams, ReportParams, StudyParams
+from ldr_utils.study.paths import Run
 
 TRAINED = ["en", "es", "ru", "de", "fr"]
 
@@ -131,27 +133,27 @@ PINNED = Source("mgsm", "CC BY-SA 4.0", "github.com/a/b", "0" * 40, {"mgsm/mgsm_
 
 def test_a_file_that_changed_at_its_commit_is_refused(tmp_path: Path) -> None:
     run = Run.at(tmp_path)
-    drawing.check_unchanged(run, [PINNED])  # nothing recorded yet
-    drawing.write_sets(run, {}, [PINNED])
-    drawing.check_unchanged(run, [PINNED])
+    data_sets.check_unchanged(run, [PINNED])  # nothing recorded yet
+    data_sets.write_sets(run, {}, [PINNED])
+    data_sets.check_unchanged(run, [PINNED])
     other = replace(PINNED, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})
     with pytest.raises(InputError, match=r"mgsm/mgsm_en.jsonl: github.com/a/b@0{40} gave another file before; clear"):
-        drawing.check_unchanged(run, [other])
-    drawing.check_unchanged(run, [replace(other, revision="3" * 40)])
+        data_sets.check_unchanged(run, [other])
+    data_sets.check_unchanged(run, [replace(other, revision="3" * 40)])
 
 
 def test_a_folder_of_the_users_own_may_change(tmp_path: Path) -> None:
     run, mine = Run.at(tmp_path), replace(PINNED, revision=LOCAL)
-    drawing.write_sets(run, {}, [mine])
-    drawing.check_unchanged(run, [replace(mine, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})])
+    data_sets.write_sets(run, {}, [mine])
+    data_sets.check_unchanged(run, [replace(mine, sha256s={"mgsm/mgsm_en.jsonl": "2" * 64})])
 
 
 def test_the_micro_world_is_a_source_without_files() -> None:
-    sets, sources = drawing.draw_sets(DataParams(seed=3, prompts_per_iteration=4, mgsm_problems=2, alpaca_prompts=2))
+    sets, sources = data_sets.draw_sets(DataParams(seed=3, prompts_per_iteration=4, mgsm_problems=2, alpaca_prompts=2))
     table = source_table([*sources, PINNED])
     assert table["revision"].tolist() == ["seed 3", "0" * 12]
     assert table["file"].tolist() == ["", "mgsm/mgsm_en.jsonl"]
-    assert drawing.gaps(sets, DataParams().all_languages) == ["every test set is complete in every language"]
+    assert data_sets.gaps(sets, DataParams().all_languages) == ["every test set is complete in every language"]
 
 
 # Real data, through the notebooks
@@ -181,13 +183,13 @@ def test_real_sets_are_written_in_the_languages_they_have(real_run: Run) -> None
         "x_alpacaeval": ([*TRAINED, "zh", "ko"], 6),
     }
     for name, (languages, size) in expected.items():
-        assert data.languages_of(real_run, name, every) == languages
-        by_language = data.read_set(real_run, name, languages)
+        assert data_sets.languages_in_run(real_run, name, every) == languages
+        by_language = data_sets.read_set(real_run, name, languages)
         assert {len(records) for records in by_language.values()} == {size}
-        assert drawing.misaligned(by_language) == []
+        assert data_sets.misaligned(by_language) == []
         assert {path.stem for path in (real_run.data / name).iterdir()} == set(languages)
-    alpaca = data.read_set(real_run, "x_alpacaeval", expected["x_alpacaeval"][0])
-    assert list(data.referenced(alpaca)) == TRAINED
+    alpaca = data_sets.read_set(real_run, "x_alpacaeval", expected["x_alpacaeval"][0])
+    assert list(data_sets.referenced(alpaca)) == TRAINED
 
 
 def test_the_manifest_and_the_record_name_every_source(real_run: Run, real_data: Path) -> None:
@@ -209,9 +211,9 @@ def test_the_notebook_says_what_is_missing(real_run: Run) -> None:
 def test_too_few_rows_are_refused(real_data: Path) -> None:
     params = published(data_dir=str(real_data), train_set="gsm8k", prompts_per_iteration=300)
     with pytest.raises(InputError, match=r"prompts_per_iteration: is 300, but the data have 200 for iteration1; lower"):
-        drawing.draw_sets(params)
+        data_sets.draw_sets(params)
     with pytest.raises(InputError, match=r"mgsm_problems: is 251, but the data have 250 for mgsm; lower it"):
-        drawing.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))
+        data_sets.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))
 
 
 def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -> None:
@@ -225,14 +227,14 @@ def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -
 
 def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> None:
     params = published(data_dir=str(real_data), languages=["en", "es"], iterations=1, prompts_per_iteration=1000)
-    sets, sources = drawing.draw_sets(params)
+    sets, sources = data_sets.draw_sets(params)
     ids = set(json.loads((real_data / "alpagasus/translation_task_ids.json").read_text()))
     few = {
         lang: [own for position, own in enumerate(records) if position < 3 or own["id"] in ids]
         for lang, records in sets["iteration0"].items()
     }
     run = Run.at(tmp_path)
-    drawing.write_sets(run, {"iteration0": few}, sources)
+    data_sets.write_sets(run, {"iteration0": few}, sources)
     write_text(run.data / "manifest.json", dumps({"stage": "01_data", "outputs": {}}))
     values = {"languages": ["en", "es"], "unseen": [], "base_model": "models/micro", "max_new_tokens": 8}
     assert run_notebook("02_generation", tmp_path, real_data, **values) == 0
@@ -257,7 +259,7 @@ def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> N
 
 
 def write_scores(run: Run, task: str, languages: list[str], seed: int) -> None:
-    file, column = report.TASKS[task]
+    file, column = gains.TASKS[task]
     rng = np.random.default_rng(seed)
     for t in (0, 1):
         rows = [
@@ -274,15 +276,15 @@ def test_gains_and_levels_use_the_languages_that_a_test_set_has(tmp_path: Path) 
     params = ReportParams(languages=["en", "es", "it"], unseen=["sw"], iterations=1, arms=["lidr"])
     write_scores(run, "mgsm", ["en", "es", "sw"], seed=1)
     write_scores(run, "x_alpacaeval", ["en"], seed=2)
-    table = report.gains([run], params)
+    table = gains.gains([run], params)
     groups = {task: own["languages"].tolist() for task, own in table.groupby("task")}
     assert groups == {
         "mgsm": ["non-dominant (es only)", "dominant", "trained (en, es only)", "unseen"],
         "x_alpacaeval": ["dominant", "trained (en only)"],
     }
     trained = table[(table["task"] == "mgsm") & table["languages"].str.startswith("trained")].iloc[0]
-    scores = [report.problem_scores([run], "mgsm", "lidr", t)[["en", "es"]].to_numpy().mean() for t in (0, 1)]
+    scores = [gains.problem_scores([run], "mgsm", "lidr", t)[["en", "es"]].to_numpy().mean() for t in (0, 1)]
     assert trained["ours"] == pytest.approx(100 * (scores[1] - scores[0]))
-    assert report.headline(table).startswith("MGSM M1 - M0 in the non-dominant languages: ")
-    assert "no test set" in report.headline(table[table["task"] == "x_alpacaeval"])
+    assert gains.headline(table).startswith("MGSM M1 - M0 in the non-dominant languages: ")
+    assert "no test set" in gains.headline(table[table["task"] == "x_alpacaeval"])
     assert set(compare.levels([run], params, "mgsm")["lang"]) == {"en", "es", "sw"}

@@ -19,16 +19,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ldr_utils import base_model, cli, doctor, hardware, paths
-from ldr_utils import published as published_files
-from ldr_utils.base_model import Model, find_model
-from ldr_utils.coverage import files_needed
-from ldr_utils.doctor import check_packages, diagnose, exit_code, render
-from ldr_utils.hardware import GIB, Check, Device
-from ldr_utils.memory import KNOWN, KNOWN_SEQ2SEQ, parameter_count
-from ldr_utils.params import StudyParams
-from ldr_utils.paths import ROOT
-from ldr_utils.published import unreachable
+from ldr_utils import cli
+from ldr_utils.commands import device as machine
+from ldr_utils.commands import doctor, model_files
+from ldr_utils.commands.device import GIB, Check, Device
+from ldr_utils.commands.doctor import check_packages, diagnose, exit_code, render
+from ldr_utils.commands.memory import KNOWN, KNOWN_SEQ2SEQ, parameter_count
+from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.data import downloads as published_files
+from ldr_utils.data.coverage import files_needed
+from ldr_utils.data.downloads import unreachable
+from ldr_utils.policy import load
+from ldr_utils.study import paths
+from ldr_utils.study.params import StudyParams
+from ldr_utils.study.paths import ROOT
 
 LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
 HUB_NAME = "someone/some-model"
@@ -190,11 +194,11 @@ def test_folder_that_does_not_exist(name: str) -> None:
 
 def test_folder_that_is_made_not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
-    for module in (base_model, paths):
+    for module in (load, paths):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     model = find_model("models/smollm2-135m-instruct")
     assert (model.check.verdict, model.shape) == ("fail", KNOWN["smollm2-135m-instruct"])
-    assert model.check.detail.endswith("does not exist; make it with python -m ldr_utils.smollm2")
+    assert model.check.detail.endswith("does not exist; make it with python -m ldr_utils.commands.smollm2")
 
 
 # A translator in place of the model
@@ -305,7 +309,7 @@ def test_hub_says_no(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, error: 
 
 
 def test_hub_that_hangs(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_model, "HUB_SECONDS", 0.1)
+    monkeypatch.setattr(model_files, "HUB_SECONDS", 0.1)
     answer_hub(monkeypatch, lambda: time.sleep(2))
     start = time.monotonic()
     check = find_model(HUB_NAME).check
@@ -317,11 +321,11 @@ def test_hub_that_hangs(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_device() -> None:
-    assert hardware.check_device(T4, LLAMA_8B).detail.startswith(
+    assert machine.check_device(T4, LLAMA_8B).detail.startswith(
         "Tesla T4, compute capability 7.5, 14.0 of 15.0 GiB free"
     )
-    assert hardware.check_device(CPU, None).verdict == "ok"
-    assert "8.0 billion parameters on a CPU" in hardware.check_device(CPU, LLAMA_8B).detail
+    assert machine.check_device(CPU, None).verdict == "ok"
+    assert "8.0 billion parameters on a CPU" in machine.check_device(CPU, LLAMA_8B).detail
 
 
 @pytest.mark.parametrize(
@@ -337,7 +341,7 @@ def test_device() -> None:
 )
 def test_kernels_for_the_gpu(capability: tuple[int, int], archs: list[str], verdict: str) -> None:
     device = Device("GPU", capability, archs, "13.0", "float16", GIB, GIB)
-    assert hardware.check_device(device, None).verdict == verdict
+    assert machine.check_device(device, None).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -354,17 +358,17 @@ def test_kernels_for_the_gpu(capability: tuple[int, int], archs: list[str], verd
 def test_precision(
     params: StudyParams, device: Device, dtype: str, verdict: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hardware, "vllm_is_installed", lambda: True)
+    monkeypatch.setattr(machine, "vllm_is_installed", lambda: True)
     if dtype != "auto":
         device = Device(**{**vars(device), "dtype": dtype})
-    check = hardware.check_precision(params.model_copy(update={"dtype": dtype}), device)
+    check = machine.check_precision(params.model_copy(update={"dtype": dtype}), device)
     assert (check.verdict, said in check.detail) == (verdict, True), check.detail
     assert f"backend {'vllm' if device.gpu == 'H100' else 'transformers'}: " in check.detail
 
 
 def test_backend_that_is_not_installed(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "vllm_is_installed", lambda: False)
-    check = hardware.check_precision(params.model_copy(update={"backend": "vllm"}), H100)
+    monkeypatch.setattr(machine, "vllm_is_installed", lambda: False)
+    check = machine.check_precision(params.model_copy(update={"backend": "vllm"}), H100)
     assert (check.verdict, "vllm is not installed; install it" in check.detail) == ("fail", True)
 
 
@@ -616,7 +620,7 @@ def test_sick_torch(
     params: StudyParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
     fake_python(tmp_path, monkeypatch, script)
-    monkeypatch.setattr(hardware, "PROBE_SECONDS", 1.0)
+    monkeypatch.setattr(machine, "PROBE_SECONDS", 1.0)
     checks = diagnose(params)
     assert said in checks[-1].detail
     assert exit_code(checks) == 2
@@ -629,7 +633,7 @@ def test_never_raises(params: StudyParams, tmp_path: Path, monkeypatch: pytest.M
     fake_python(tmp_path, monkeypatch, "exit 1")
     for name in ("check_packages", "check_data", "check_disk", "check_judge_key"):
         monkeypatch.setattr(doctor, name, broken)
-    monkeypatch.setattr(base_model, "folder_gaps", broken)
+    monkeypatch.setattr(model_files, "folder_gaps", broken)
     checks = diagnose(params)
     assert [check.verdict for check in checks] == ["warn"] * 5 + ["fail"]
     assert all("broken metadata" in check.detail for check in checks[:5])
@@ -669,5 +673,5 @@ def test_command_refuses_bad_params(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_other_commands_do_not_load_the_doctor() -> None:
-    code = "import sys, ldr_utils.cli; sys.exit('ldr_utils.doctor' in sys.modules)"
+    code = "import sys, ldr_utils.cli; sys.exit('ldr_utils.commands.doctor' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -10,20 +10,13 @@ import pandas as pd
 import pytest
 from scipy import optimize  # type: ignore[import-untyped]
 
-from ldr_utils import premise
-from ldr_utils.evaluation import (
-    MGSM_METRICS,
-    length_controlled_draws,
-    length_controlled_rows,
-    premise_table,
-    reward_table,
-    score_mgsm,
-    summarise,
-    wide,
-)
-from ldr_utils.judging import Answer, Case, Score, Verdict, compare, length_controlled, outcome
-from ldr_utils.params import Common
-from ldr_utils.results import COLUMNS
+from ldr_utils.judges.verdicts import Answer, Case, Score, Verdict, against, outcome
+from ldr_utils.scores import premise
+from ldr_utils.scores.mgsm import MGSM_METRICS, score_mgsm
+from ldr_utils.scores.premise import premise_table, reward_table
+from ldr_utils.scores.rows import COLUMNS, summarise, wide
+from ldr_utils.scores.x_alpacaeval import length_controlled, length_controlled_draws, length_controlled_rows
+from ldr_utils.study.params import Common
 
 LANGUAGES = ["en", "es", "de"]
 
@@ -205,7 +198,7 @@ def test_win_rates_equal_the_formulas_recomputed(choices: list[float], equal: bo
     script |= {(p["id"], p["lang"], False): 1 - float(x) for p, x in zip(prompts, second, strict=True)}
     longer = 1 if equal else rng.integers(1, 400, len(prompts)) + (200 * first).astype(int)
     ours = ["o" * int(k) for k in np.broadcast_to(longer, len(prompts))]
-    table = compare(ScriptedJudge(script), prompts, ours, ["t" * (1 if equal else 150)] * len(prompts))
+    table = against(ScriptedJudge(script), prompts, ours, ["t" * (1 if equal else 150)] * len(prompts))
     outcomes = pd.concat([table.rename(columns={"preference": "win_rate"}), outcome(table["preference"])], axis=1)
     metrics = ["win_rate", "h2h_win", "h2h_tie", "h2h_lose"]
     rows = [row for m in metrics for row in summarise(outcomes, m, params, "lidr", "M1", "x_alpacaeval")]

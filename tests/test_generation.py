@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.generation import batches_by_length
+from ldr_utils.policy.generate import batches_by_length
 
 
 def test_by_hand() -> None:

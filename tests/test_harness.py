@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ldr_utils import harness, tax
-from ldr_utils.errors import InputError
-from ldr_utils.models import Policy, base_source, load_policy
-from ldr_utils.params import TaxParams, validate
-from ldr_utils.paths import Run
+from ldr_utils.micro import tax
+from ldr_utils.policy.load import Policy, base_source, load_policy
+from ldr_utils.scores import benchmarks
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import TaxParams, validate
+from ldr_utils.study.paths import Run
 
 needs_harness = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed (extra tax)")
 TASK = """\
@@ -74,13 +75,13 @@ def test_the_real_harness_with_and_without_an_adapter(tasks: Path, tmp_path: Pat
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
-    params, manager = study(tmp_path), harness.open_tasks(["tiny_es"], tasks)
+    params, manager = study(tmp_path), benchmarks.open_tasks(["tiny_es"], tasks)
     adapter = add_adapter(params)
     scores = []
     for t, peft in ((0, None), (1, str(adapter))):
         own = params.model_copy(update={"t": t})
-        found = harness.run_benchmarks(load_policy(own, t), ["tiny_es"], 4, manager, tmp_path / f"M{t}")
-        (row,) = harness.benchmark_rows(found, own)
+        found = benchmarks.run_benchmarks(load_policy(own, t), ["tiny_es"], 4, manager, tmp_path / f"M{t}")
+        (row,) = benchmarks.benchmark_rows(found, own)
         assert (row["task"], row["metric"], row["lang"], row["n"]) == ("tax", "tiny_es.acc", "es", 8)
         assert row["low"] <= row["value"] <= row["high"]
         theirs = HFLM(pretrained=base_source(own.base_model), peft=peft, device="cpu", dtype="float32", batch_size=4)
@@ -92,11 +93,11 @@ def test_the_real_harness_with_and_without_an_adapter(tasks: Path, tmp_path: Pat
 
 @needs_harness
 def test_a_finished_benchmark_is_read_not_run(tasks: Path, tmp_path: Path) -> None:
-    manager, nothing = harness.open_tasks(["tiny_es"], tasks), Policy(None, None)
+    manager, nothing = benchmarks.open_tasks(["tiny_es"], tasks), Policy(None, None)
     kept = {"results": {"tiny_es": {"alias": "tiny_es", "acc,none": 0.5, "acc_stderr,none": 0.1}}}
     (tmp_path / "tiny_es.json").write_text(json.dumps(kept | {"n-samples": {"tiny_es": {"effective": 8}}}))
-    found = harness.run_benchmarks(nothing, ["tiny_es"], 4, manager, tmp_path)
-    (row,) = harness.benchmark_rows(found, study(tmp_path))
+    found = benchmarks.run_benchmarks(nothing, ["tiny_es"], 4, manager, tmp_path)
+    (row,) = benchmarks.benchmark_rows(found, study(tmp_path))
     assert (row["value"], row["n"]) == (0.5, 8)
     assert (row["low"], row["high"]) == pytest.approx((0.304, 0.696))
 
@@ -104,25 +105,25 @@ def test_a_finished_benchmark_is_read_not_run(tasks: Path, tmp_path: Path) -> No
 @needs_harness
 def test_an_unknown_benchmark_is_named() -> None:
     with pytest.raises(InputError, match=r"^benchmarks: mmlu_xx not known to lm-evaluation-harness; "):
-        harness.open_tasks(["hellaswag", "mmlu_xx"])
+        benchmarks.open_tasks(["hellaswag", "mmlu_xx"])
 
 
 @needs_harness
 def test_the_names_in_the_params_files_exist() -> None:
     import re
 
-    from ldr_utils.paths import ROOT
+    from ldr_utils.study.paths import ROOT
 
     text = (ROOT / "params" / "llama3-8b.yaml").read_text(encoding="utf-8")
     names = re.findall(r"\b(?:m_mmlu|hellaswag|arc|truthfulqa)_\w+", text)
     assert len(names) == 20
-    harness.open_tasks(names)
+    benchmarks.open_tasks(names)
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-eval is installed")
 def test_the_extra_is_named_where_it_is_missing() -> None:
     with pytest.raises(InputError, match=r"^benchmarks: lm-evaluation-harness is not installed; install the extra tax"):
-        harness.open_tasks(["hellaswag"])
+        benchmarks.open_tasks(["hellaswag"])
 
 
 @pytest.mark.parametrize("name", ["../task.yaml", "/etc/task", "", "a b"])
@@ -135,13 +136,13 @@ def test_a_path_is_no_benchmark(name: str) -> None:
     ("task", "lang"), [("m_mmlu_es", "es"), ("truthfulqa_de_mc1", "de"), ("hellaswag", "en"), ("arc_challenge", "en")]
 )
 def test_language_of_a_task(task: str, lang: str) -> None:
-    assert harness.language_of(task) == lang
+    assert benchmarks.language_of(task) == lang
 
 
 def test_filters_and_missing_errors_keep_apart() -> None:
     metrics = {"alias": "x", "em,strict": 0.2, "em_stderr,strict": "N/A", "em,none": 0.4, "em_stderr,none": 0.1}
     found = {"x": {"results": {"x_fr": metrics}, "n-samples": {"x_fr": {"effective": 5}}}}
-    rows = harness.benchmark_rows(found, TaxParams(t=2))
+    rows = benchmarks.benchmark_rows(found, TaxParams(t=2))
     assert [(row["metric"], row["model"], row["value"]) for row in rows] == [
         ("x_fr.em.strict", "M2", 0.2),
         ("x_fr.em", "M2", 0.4),

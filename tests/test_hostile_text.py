@@ -15,12 +15,14 @@ from typing import Any
 import nbformat
 import pytest
 
-from ldr_utils import show, site, untrusted
+from ldr_utils.commands import site
+from ldr_utils.commands.status import _table
 from ldr_utils.judges.prompted import LETTERS
 from ldr_utils.judges.reply import parse_label
-from ldr_utils.models import Policy, load_tokenizer
-from ldr_utils.paths import ROOT, Run, run_folder
-from ldr_utils.status import _table
+from ldr_utils.policy.load import Policy, load_tokenizer
+from ldr_utils.report import show
+from ldr_utils.study import text
+from ldr_utils.study.paths import ROOT, Run, run_folder
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -137,15 +139,15 @@ def test_nothing_of_a_completion_runs_in_a_browser(
 
 def test_cells_show_marks_instead_of_obeying_them(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_output([{"response": ANSI + BIDI + "kept:\n\tx \u200f\u0627"}], monkeypatch)
-    assert not untrusted.MARKS.search(table)
+    assert not text.MARKS.search(table)
     assert r"\x1b[2J" in html.unescape(table)
     assert r"\u202e" in table
     assert "kept:\n\tx \u200f\u0627" in table
 
 
 def test_terminal_lines_carry_no_control(capsys: pytest.CaptureFixture[str]) -> None:
-    from ldr_utils.execute import _failed
-    from ldr_utils.status import Row
+    from ldr_utils.commands.execute import _failed
+    from ldr_utils.commands.status import Row
 
     assert _failed("[M0 02_generation]", f"in cell 3: ValueError: {ANSI}\n{BIDI}") == 1
     line = capsys.readouterr().err
@@ -241,7 +243,7 @@ def test_no_model_brings_its_own_code() -> None:
 
 
 def test_a_study_stays_in_its_folder(tmp_path: Path) -> None:
-    from ldr_utils.params import StudyParams, validate
+    from ldr_utils.study.params import StudyParams, validate
 
     for study in ("../x", "a/../../x", "/x", ".", "..", "a\\b/c", "~", ".hidden", "a\n"):
         with pytest.raises(Exception, match="study"):

@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.alpaca import NULL_ANSWER, against_null, duel_table, result_rows, verdict_table
-from ldr_utils.judging import Answer, Case, Score, Status, Verdict, agreement, compare, length_controlled, outcome
-from ldr_utils.params import AlpacaParams
-from ldr_utils.records import Record
+from ldr_utils.judges.verdicts import Answer, Case, Score, Status, Verdict, against, agrees, outcome
+from ldr_utils.scores.x_alpacaeval import (
+    NULL_ANSWER,
+    against_null,
+    duel_table,
+    length_controlled,
+    result_rows,
+    verdict_table,
+)
+from ldr_utils.study.params import AlpacaParams
+from ldr_utils.study.records import Record
 
 
 class BiasedJudge:
@@ -56,7 +63,7 @@ def prompts(n: int) -> list[Record]:
 
 
 def test_compare_by_hand_without_bias() -> None:
-    found = compare(BiasedJudge(0.0), prompts(3), ["good", "bad", "good"], ["bad!!", "good", "good"])
+    found = against(BiasedJudge(0.0), prompts(3), ["good", "bad", "good"], ["bad!!", "good", "good"])
     assert found.to_dict("list") == {
         "id": ["0", "1", "2"],
         "lang": ["de"] * 3,
@@ -71,7 +78,7 @@ def test_compare_by_hand_without_bias() -> None:
 
 @pytest.mark.parametrize("bias", [0.25, -0.25, 0.5, -0.5])
 def test_position_bias_cancels_between_equals_and_shows_as_a_flip(bias: float) -> None:
-    found = compare(BiasedJudge(bias), prompts(1), ["good"], ["good"]).iloc[0]
+    found = against(BiasedJudge(bias), prompts(1), ["good"], ["good"]).iloc[0]
     assert (found.ours_first, found.ours_second) == (0.5 + bias, 0.5 - bias)
     assert found.preference == 0.5
     assert found.flip
@@ -79,28 +86,28 @@ def test_position_bias_cancels_between_equals_and_shows_as_a_flip(bias: float) -
 
 @pytest.mark.parametrize("bias", [0.25, -0.25])
 def test_position_bias_does_not_turn_a_clear_winner(bias: float) -> None:
-    found = compare(BiasedJudge(bias), prompts(2), ["good", "bad"], ["bad", "good"])
+    found = against(BiasedJudge(bias), prompts(2), ["good", "bad"], ["bad", "good"])
     assert list(found.preference) == [0.875, 0.125]
     assert not found.flip.any()
 
 
 def test_one_sided_tie_is_no_flip() -> None:
-    found = compare(BiasedJudge(0.5), prompts(1), ["good"], ["bad"]).iloc[0]
+    found = against(BiasedJudge(0.5), prompts(1), ["good"], ["bad"]).iloc[0]
     assert (found.ours_first, found.ours_second, found.preference) == (1.0, 0.5, 0.75)
     assert not found.flip
 
 
 def test_swapping_the_sides_mirrors_the_verdicts() -> None:
     ours, theirs = ["good", "bad", "good"], ["bad", "bad", "good!"]
-    found = compare(BiasedJudge(0.25), prompts(3), ours, theirs)
-    mirrored = compare(BiasedJudge(0.25), prompts(3), theirs, ours)
+    found = against(BiasedJudge(0.25), prompts(3), ours, theirs)
+    mirrored = against(BiasedJudge(0.25), prompts(3), theirs, ours)
     np.testing.assert_allclose(mirrored.preference, 1 - found.preference)
     np.testing.assert_array_equal(mirrored.length_difference, -found.length_difference)
 
 
 def test_missing_answer_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
-        compare(BiasedJudge(0.0), prompts(2), ["good", "bad"], ["good"])
+        against(BiasedJudge(0.0), prompts(2), ["good", "bad"], ["good"])
 
 
 def newton_intercept(preference: np.ndarray, difference: np.ndarray) -> float:
@@ -170,30 +177,30 @@ def test_outcome_by_hand() -> None:
     }
 
 
-def agrees(judge: BiasedJudge, chosen: str, rejected: str) -> float | None:
-    found = agreement(judge, [Case(prompts(1)[0], chosen, rejected)])["agrees"][0]
+def agreed(judge: BiasedJudge, chosen: str, rejected: str) -> float | None:
+    found = agrees(judge, [Case(prompts(1)[0], chosen, rejected)])["agrees"][0]
     return None if math.isnan(found) else float(found)
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.25, -0.25, 0.5])
 def test_agreement_sees_through_position_bias(bias: float) -> None:
     judge = BiasedJudge(bias)
-    assert agrees(judge, "good", "bad") == 1.0
-    assert agrees(judge, "bad", "good") == 0.0
-    assert agrees(judge, "good", "good!") is None
+    assert agreed(judge, "good", "bad") == 1.0
+    assert agreed(judge, "bad", "good") == 0.0
+    assert agreed(judge, "good", "good!") is None
 
 
 @given(st.floats(-0.5, 0.5))
 def test_any_position_bias_is_a_tie_between_equals(bias: float) -> None:
     """Soft preferences of an LLM judge are no round numbers; a rounding error must not decide."""
     judge = BiasedJudge(bias)
-    assert agrees(judge, "good", "good") is None
-    assert compare(judge, prompts(1), ["good"], ["good"]).preference[0] == 0.5
+    assert agreed(judge, "good", "good") is None
+    assert against(judge, prompts(1), ["good"], ["good"]).preference[0] == 0.5
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("good", "odd"), ("odd", "good")])
 def test_one_order_without_a_verdict_leaves_the_case_without_a_preference(ours: str, theirs: str) -> None:
-    found = compare(MuteJudge({"odd": "refused"}), prompts(1), [ours], [theirs]).iloc[0]
+    found = against(MuteJudge({"odd": "refused"}), prompts(1), [ours], [theirs]).iloc[0]
     assert math.isnan(found.preference)
     assert found.status == "refused"
     assert not found.flip
@@ -202,7 +209,7 @@ def test_one_order_without_a_verdict_leaves_the_case_without_a_preference(ours: 
 def judged_by_mute() -> pd.DataFrame:
     """Of five answers two win, one loses, one is refused and one cannot be parsed."""
     judge = MuteJudge({"odd": "refused", "strange": "unparsable"})
-    return compare(judge, prompts(5), ["good", "good", "bad", "odd", "strange"], ["bad", "bad", "good", "bad", "bad"])
+    return against(judge, prompts(5), ["good", "good", "bad", "odd", "strange"], ["bad", "bad", "good", "bad", "bad"])
 
 
 def test_missing_verdicts_leave_the_rates_and_show_in_the_table() -> None:
@@ -231,7 +238,7 @@ def test_missing_verdicts_are_neither_wins_nor_losses_in_the_results() -> None:
 
 
 def test_flips_and_lengths_stand_beside_the_win_rate() -> None:
-    verdicts = compare(BiasedJudge(0.25), prompts(2), ["good", "good"], ["good!!!", "bad"])
+    verdicts = against(BiasedJudge(0.25), prompts(2), ["good", "good"], ["good!!!", "bad"])
     checks = verdicts[["id", "lang"]].assign(off_target=0.0)
     found = pd.DataFrame(result_rows(verdicts, verdicts, {}, checks, AlpacaParams(languages=["de", "en"], unseen=[])))
     rows = found.query("lang == 'de'").set_index("metric")

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ldr_utils.loss import chosen_nll, dpo_nll
+from ldr_utils.method.loss import chosen_nll, dpo_nll
 
 # (log pi(y_w), log pi(y_l), log ref(y_w), log ref(y_l), |y_w|): two lengths a batch, so that a token mean would differ.
 BATCH = [(-12.5, -20.0, -14.0, -18.5, 5), (-90.25, -33.0, -88.0, -35.75, 60)]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.errors import InputError
-from ldr_utils.memory import (
+from ldr_utils.commands.memory import (
     KNOWN,
     KNOWN_SEQ2SEQ,
     Plan,
@@ -30,7 +29,8 @@ from ldr_utils.memory import (
     vllm_plan,
     weight_bytes,
 )
-from ldr_utils.params import DecodingParams, TrainingParams
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DecodingParams, TrainingParams
 
 # What the models' public config.json files say, as far as it matters, and their parameters.
 PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
@@ -419,7 +419,7 @@ def generating(model: Any, ids: Any, mask: Any, **settings: Any) -> Callable[[],
 def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.MonkeyPatch) -> None:
     base, shape = build(variant, vocab_size=vocab, hidden_size=128, intermediate_size=384, max_position_embeddings=256)
     model = with_adapter(base, 8).eval()
-    monkeypatch.setattr("ldr_utils.memory.TEMPLATE_TOKENS", 80)
+    monkeypatch.setattr("ldr_utils.commands.memory.TEMPLATE_TOKENS", 80)
     ids, mask = batch(8, 100)
     model.generation_config.eos_token_id = None  # no answer ends early
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldr_utils.mgsm import ANSWER_PHRASES, Extraction, extract, is_correct, parse_number
+from ldr_utils.languages.numbers import ANSWER_PHRASES, Extraction, extract, is_correct, parse_number
 
 MGSM_LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
 LANGUAGES = (*MGSM_LANGUAGES, "ar", "it", "ko")

@@ -10,21 +10,22 @@ from functools import cache
 
 import pytest
 
-from ldr_utils.drawing import micro_sets, misaligned
-from ldr_utils.judging import Case
-from ldr_utils.langid import identify
-from ldr_utils.mgsm import is_correct
+from ldr_utils.data.sets import misaligned
+from ldr_utils.judges.rubric import RubricJudge, content_share
+from ldr_utils.judges.verdicts import Case
+from ldr_utils.languages.identify import identify
+from ldr_utils.languages.numbers import is_correct
 from ldr_utils.micro.arithmetic import word_problem
+from ldr_utils.micro.examples import alpaca_record, mgsm_record
 from ldr_utils.micro.instructions import KINDS
 from ldr_utils.micro.lexicon import LANGUAGES, THINGS, ru_plural
 from ldr_utils.micro.pretrain import document
-from ldr_utils.micro.records import alpaca_record, mgsm_record
 from ldr_utils.micro.references import reference_answers
-from ldr_utils.micro.rubric import RubricJudge, content_share
+from ldr_utils.micro.sets import micro_sets
 from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_distinct, use_of
-from ldr_utils.params import DataParams
-from ldr_utils.records import DataSet, Record
+from ldr_utils.study.params import DataParams
+from ldr_utils.study.records import DataSet, Record
 
 WOMEN = {"Anna", "Emma", "Laura", "Nora", "Vera", "Sara"}
 KIND_NAMES = ("introduce", "order", "filter", "compare", "count")

@@ -12,15 +12,17 @@ import pandas as pd
 import pytest
 from test_judges import INJECTIONS, teach
 
-from ldr_utils import mt_bench, prompts
-from ldr_utils.backends import TransformersGenerator
-from ldr_utils.errors import InputError
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.local import LocalModel, load_judge
 from ldr_utils.judges.prompted import DIGITS, PromptedJudge
-from ldr_utils.params import StudyParams, TaxParams, validate
-from ldr_utils.records import DataSet, read_jsonl
-from ldr_utils.stats import mean_interval
+from ldr_utils.policy import prompts
+from ldr_utils.policy.transformers import TransformersGenerator
+from ldr_utils.scores import mt_bench
+from ldr_utils.scores.stats import mean_interval
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.params import StudyParams, TaxParams, validate
+from ldr_utils.study.records import DataSet
 
 QUESTIONS: dict[str, list[tuple[int, str, list[str], list[str] | None]]] = {
     "en": [

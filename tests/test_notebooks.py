@@ -9,8 +9,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from ldr_utils.params import NOTEBOOKS as SCHEMAS
-from ldr_utils.paths import NOTEBOOKS, ROOT
+from ldr_utils.study.params import NOTEBOOKS as SCHEMAS
+from ldr_utils.study.paths import NOTEBOOKS, ROOT
 
 FILES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 ALL = [*FILES, NOTEBOOKS / "colab.ipynb"]

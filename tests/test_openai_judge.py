@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.errors import InputError
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.endpoint import EndpointModel
+from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.prompted import PromptedJudge
-from ldr_utils.judging import Answer, Case, Verdict, make_judge
-from ldr_utils.params import JudgeParams
-from ldr_utils.records import Record
+from ldr_utils.judges.verdicts import Answer, Case, Verdict
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import JudgeParams
+from ldr_utils.study.records import Record
 
 KEY = "canary-4f1d9c-never-to-be-seen"
 ANSWER = re.compile(r"\[answer(?: [AB])? [0-9a-f]{16}\]\n(.*?)\n\[end", re.DOTALL)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.overlap import CHARACTERS, ngrams, overlap_table
-from ldr_utils.real_data import real_sets
+from ldr_utils.data.files import real_sets
+from ldr_utils.data.overlap import CHARACTERS, ngrams, overlap_table
 
 
 def prompts(lang: str, *texts: str, **extra: str) -> dict[str, list[dict[str, Any]]]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.pairs import PairSet, build_pairs
-from ldr_utils.params import PairsParams
-from ldr_utils.records import Record
+from ldr_utils.method.pairs import PairSet, build_pairs
+from ldr_utils.study.params import PairsParams
+from ldr_utils.study.records import Record
 
 LANGUAGES = ("en", "es", "de")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import ldr_utils.paper
-from ldr_utils.paper import published
+import ldr_utils.report.paper
+from ldr_utils.report.paper import values
 
 DATA = Path(os.environ.get("LDR_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data"))
 TRANSCRIPT = DATA.parent / "paper.md"
@@ -78,7 +78,7 @@ def read(section: str, row: str, column: str, cell: str) -> dict[Key, float]:
 
 
 def packaged() -> dict[Key, float]:
-    table = pd.read_csv(Path(ldr_utils.paper.__file__).with_name("paper.csv"))
+    table = pd.read_csv(Path(ldr_utils.report.paper.__file__).with_name("paper.csv"))
     keys = list(table[["task", "metric", "model", "lang"]].itertuples(index=False, name=None))
     assert len(set(keys)) == len(keys), "a figure is there twice"
     return dict(zip(keys, table["value"], strict=True))
@@ -98,18 +98,18 @@ def test_packaged_figures_equal_the_transcript() -> None:
 
 def test_averages_agree_with_their_languages() -> None:
     """Catches slips that transcript and package would share: the published averages are of the published columns."""
-    wide = published("x_alpacaeval", "win_rate")
+    wide = values("x_alpacaeval", "win_rate")
     gap = (wide.drop(columns="avg").mean(axis=1) - wide["avg"]).abs()
     assert gap.max() < 0.0002, gap.round(4).to_dict()
 
 
 def test_head_to_head_shares_sum_to_one() -> None:
-    parts = [published("x_alpacaeval", metric) for metric in ("h2h_win", "h2h_tie", "h2h_lose")]
+    parts = [values("x_alpacaeval", metric) for metric in ("h2h_win", "h2h_tie", "h2h_lose")]
     assert ((parts[0] + parts[1] + parts[2] - 1).abs() < 0.0015).all(axis=None)
 
 
 def test_published_keeps_the_order_of_the_paper() -> None:
-    table = published("mgsm", "accuracy")
+    table = values("mgsm", "accuracy")
     assert list(table.index) == ["M0", "SFT", "M1", "M2"]
     assert list(table.columns) == ["en", "es", "ru", "de", "fr", "ja", "sw", "th", "zh", "bn"]
     assert table.loc["M2", "th"] == 0.536

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ldr_utils.errors import InputError
-from ldr_utils.params import NOTEBOOKS, Common, MgsmParams, load_params, validate
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import NOTEBOOKS, Common, MgsmParams, load_params, validate
 
 MODEL = "base_model: tests\n"  # any folder that exists
 

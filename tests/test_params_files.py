@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ldr_utils.coverage import check_languages
-from ldr_utils.memory import KNOWN
-from ldr_utils.params import NOTEBOOKS, PER_RUN, StudyParams, load_params
-from ldr_utils.paths import ROOT
+from ldr_utils.commands.memory import KNOWN
+from ldr_utils.data.coverage import check_languages
+from ldr_utils.study.params import NOTEBOOKS, PER_RUN, StudyParams, load_params
+from ldr_utils.study.paths import ROOT
 
 FILES = sorted((ROOT / "params").glob("*.yaml"))
 REAL = [path for path in FILES if yaml.safe_load(path.read_text()).get("source") == "published"]

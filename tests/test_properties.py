@@ -10,11 +10,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ldr_utils.errors import InputError
-from ldr_utils.mgsm import ANSWER_PHRASES, extract, parse_number
-from ldr_utils.params import StudyParams, load_params
-from ldr_utils.records import dumps, read_jsonl
-from ldr_utils.translation import parse_translation
+from ldr_utils.languages.numbers import ANSWER_PHRASES, extract, parse_number
+from ldr_utils.method.translation import parse_translation
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import dumps, read_jsonl
+from ldr_utils.study.params import StudyParams, load_params
 
 ROWS = [{"id": f"prompt-{k}", "text": "Größe \u0e44\u0e17\u0e22 1e5", "n": [k, None, {"a": -1.5}]} for k in range(3)]
 BYTES = "".join(dumps(row) + "\n" for row in ROWS).encode()

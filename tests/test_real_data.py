@@ -14,12 +14,13 @@ from urllib.error import URLError
 
 import pytest
 
-from ldr_utils import data, drawing, published
-from ldr_utils import real_data as module
-from ldr_utils.errors import InputError
-from ldr_utils.mgsm import is_correct
-from ldr_utils.params import DataParams
-from ldr_utils.real_data import real_sets
+from ldr_utils.data import downloads
+from ldr_utils.data import files as module
+from ldr_utils.data import sets as data_sets
+from ldr_utils.data.files import real_sets
+from ldr_utils.languages.numbers import is_correct
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DataParams
 
 Edit = Callable[[Path], object]
 LANGS = ["en", "es"]
@@ -168,20 +169,20 @@ def test_the_sets_of_a_study(folder: Path) -> None:
     values: dict[str, Any] = {"languages": LANGS, "unseen": [], "data_dir": str(folder)}
     sizes: dict[str, Any] = {"prompts_per_iteration": 3, "mgsm_problems": 2, "alpaca_prompts": 3}
     (folder / "mgsm/mgsm_en.jsonl").unlink()
-    sets, _ = drawing.draw_sets(DataParams(source="published", **values, **sizes))
+    sets, _ = data_sets.draw_sets(DataParams(source="published", **values, **sizes))
     assert {name: list(by_language) for name, by_language in sets.items()} == {
         "iteration0": LANGS,
         "iteration1": LANGS,
         "mgsm": ["es"],
         "x_alpacaeval": LANGS,
     }
-    assert list(data.referenced(sets["x_alpacaeval"])) == ["en"]
-    assert drawing.gaps(sets, LANGS) == [
+    assert list(data_sets.referenced(sets["x_alpacaeval"])) == ["en"]
+    assert data_sets.gaps(sets, LANGS) == [
         "mgsm: not in en",
         "x_alpacaeval: no reference answers in es, which enter head to head only",
     ]
     with pytest.raises(InputError, match=r"alpaca_prompts: is 4, but the data have 3 for x_alpacaeval; lower it"):
-        drawing.draw_sets(DataParams(source="published", **values, **sizes | {"alpaca_prompts": 4}))
+        data_sets.draw_sets(DataParams(source="published", **values, **sizes | {"alpaca_prompts": 4}))
 
 
 def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
 def test_licences_cover_every_set_and_every_published_file() -> None:
     table = module.licences()
     assert list(table.columns) == ["set", "licence", "source"]
-    assert {file.layout.split("/")[0] for file in published.PUBLISHED} == set(table["set"])
+    assert {file.layout.split("/")[0] for file in downloads.PUBLISHED} == set(table["set"])
 
 
 ITER0, TASKS, MGSM = "alpagasus/iter0/es.jsonl", "alpagasus/translation_task_ids.json", "mgsm/mgsm_es.jsonl"
@@ -306,19 +307,19 @@ def test_a_data_dir_that_is_no_folder(tmp_path: Path) -> None:
 def test_published_formats_give_the_records_of_the_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(file: published.Published, lang: str) -> Path:
+    def fetch(file: downloads.Published, lang: str) -> Path:
         path = tmp_path / "published" / file.path.format(lang=lang)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".tsv":
             path.write_text("".join(f"{query}\t{gold}\n" for query, gold in PROBLEMS[lang]), encoding="utf-8")
-        elif file.layout == published.TRANSLATION_TASKS:
+        elif file.layout == downloads.TRANSLATION_TASKS:
             write(path, [{"prompt": "Translate", "id": "alpagasus-1"}])
-        elif file.layout == published.GSM8K and lang == "en":
+        elif file.layout == downloads.GSM8K and lang == "en":
             write(
                 path,
                 [{"question": question, "answer": f"2 + 2 = <<4>>\n#### {gold}"} for question, gold in PROBLEMS["en"]],
             )
-        elif file.layout == published.GSM8K:
+        elif file.layout == downloads.GSM8K:
             write(path, [row | {"id": lang + row["id"], "answer": ""} for row in gsm8k(lang)])
         else:
             path.write_bytes((folder / file.layout.format(lang=lang)).read_bytes())
@@ -327,7 +328,7 @@ def test_published_formats_give_the_records_of_the_folder(
     (folder / "x-alpacaeval/reference/es.json").write_bytes(
         json.dumps([{"instruction": text, "output": "Sí"} for text in TEXT["es"]]).encode()
     )
-    monkeypatch.setattr(published.Published, "fetch", fetch)
+    monkeypatch.setattr(downloads.Published, "fetch", fetch)
     for prompts in ("alpagasus", "gsm8k"):
         local, _ = real_sets(LANGS, LANGS, LANGS, data_dir=folder, prompts=prompts, prompts_per_iteration=1)
         public, sources = real_sets(LANGS, LANGS, LANGS, prompts=prompts, prompts_per_iteration=1)
@@ -336,14 +337,14 @@ def test_published_formats_give_the_records_of_the_folder(
 
 
 def test_every_published_file_is_pinned_to_a_commit() -> None:
-    for file in published.PUBLISHED:
+    for file in downloads.PUBLISHED:
         assert re.fullmatch(r"(github\.com|huggingface\.co/datasets)/[\w-]+/[\w.-]+@[0-9a-f]{40}", file.pin)
         assert all(isinstance(getattr(file, field.name), str) for field in fields(file))
         assert "{lang}" in file.path or len(file.languages.split()) <= 1
 
 
 def test_published_languages() -> None:
-    assert set(module.languages_of(published.MGSM)) == {
+    assert set(module.languages_published(downloads.MGSM)) == {
         "en",
         "es",
         "fr",
@@ -356,7 +357,7 @@ def test_published_languages() -> None:
         "bn",
         "te",
     }
-    assert set(module.languages_of(published.ALPACA_PROMPTS)) >= {
+    assert set(module.languages_published(downloads.ALPACA_PROMPTS)) >= {
         "ar",
         "de",
         "en",
@@ -369,11 +370,11 @@ def test_published_languages() -> None:
         "th",
         "zh",
     }
-    assert set(module.languages_of(published.ALPACA_REFERENCES)) == {"en", "es", "ru", "de", "fr"}
+    assert set(module.languages_published(downloads.ALPACA_REFERENCES)) == {"en", "es", "ru", "de", "fr"}
     with pytest.raises(InputError, match=r"mgsm/mgsm_it.jsonl: no such file, there is only .*; remove 'it'"):
         module._mgsm(module._Files(None), ["it"], None)
     with pytest.raises(InputError, match=r"iter2/en.jsonl: no such file, nor one in another language"):
-        module._Files(None).rows(published.ALPAGASUS.format(t=2), "en")
+        module._Files(None).rows(downloads.ALPAGASUS.format(t=2), "en")
 
 
 @pytest.fixture
@@ -394,9 +395,9 @@ def test_no_network_names_data_dir(cache: Path, monkeypatch: pytest.MonkeyPatch)
     def not_cached(*args: object, **kwargs: object) -> None:
         raise huggingface_hub.errors.LocalEntryNotFoundError("Cannot find the file\nin the cache " + "x" * 500)
 
-    monkeypatch.setattr(published, "urlopen", unreachable)
+    monkeypatch.setattr(downloads, "urlopen", unreachable)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", not_cached)
-    for layout in (published.GSM8K, published.MGSM):
+    for layout in (downloads.GSM8K, downloads.MGSM):
         with pytest.raises(
             InputError, match=r"cannot be downloaded from \S+@[0-9a-f]{40} .*; .*set data_dir"
         ) as caught:
@@ -409,9 +410,9 @@ def test_offline_mode_is_respected(cache: Path, monkeypatch: pytest.MonkeyPatch)
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(published, "urlopen", lambda *args, **kwargs: pytest.fail("used the network"))
+    monkeypatch.setattr(downloads, "urlopen", lambda *args, **kwargs: pytest.fail("used the network"))
     with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set.*data_dir"):
-        module._Files(None).rows(published.GSM8K, "en")
+        module._Files(None).rows(downloads.GSM8K, "en")
 
 
 def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,8 +422,8 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
         asked.append(url)
         return io.BytesIO(b'{"id": "degsm8k_0", "instruction": "Zwei?", "final_answer": "2"}')
 
-    monkeypatch.setattr(published, "urlopen", reply)
-    assert published.find(published.GSM8K, "de").cached("de") is None
+    monkeypatch.setattr(downloads, "urlopen", reply)
+    assert downloads.find(downloads.GSM8K, "de").cached("de") is None
     for _ in range(2):
         files = module._Files(None)
         assert module._gsm8k(files, 0, ["de"], 1)["de"][0]["id"] == "gsm8k_0"
@@ -433,7 +434,7 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
     assert source.revision in url
     assert source.origin == "github.com/ZNLP/Language-Imbalance-Driven-Rewarding"
     assert not list(cache.rglob("*.tmp"))
-    kept = published.find(published.GSM8K, "de").cached("de")
+    kept = downloads.find(downloads.GSM8K, "de").cached("de")
     assert kept
     assert kept.is_relative_to(cache)
 
@@ -464,7 +465,7 @@ def test_real_files(real_data: Path) -> None:
     assert {name: {len(records) for records in by.values()} for name, by in sets.items()} == {
         name: {size} for name, size in sizes.items()
     }
-    assert not any(drawing.misaligned(by) for by in sets.values())
+    assert not any(data_sets.misaligned(by) for by in sets.values())
     assert list(sets["mgsm"]) == mgsm
     assert list(sets["x_alpacaeval"]) == alpaca
     answered = [lang for lang, records in sets["x_alpacaeval"].items() if all("reference" in one for one in records)]
@@ -473,7 +474,7 @@ def test_real_files(real_data: Path) -> None:
     assert [len(ids) for ids in tasks] == [7, 10]
     assert all(is_correct(one["gold"], one["gold"], lang) for lang, by in sets["mgsm"].items() for one in by)
     assert sum(len(source.sha256s) for source in sources) == 10 + 1 + 11 + 11 + 5
-    problems = drawing.shared_problems(sets, "fr").to_numpy()
+    problems = data_sets.shared_problems(sets, "fr").to_numpy()
     assert problems.sum() == problems.trace(), "a training prompt is a test prompt"
 
 
@@ -495,7 +496,7 @@ def test_the_published_mgsm_gives_the_records_of_the_real_folder(
     assert hashlib.sha256(content).hexdigest() == digest
     path = tmp_path / "mgsm_ja.tsv"
     path.write_bytes(content)
-    monkeypatch.setattr(published.Published, "fetch", lambda file, lang: path)
+    monkeypatch.setattr(downloads.Published, "fetch", lambda file, lang: path)
     files = module._Files(None)
     assert module._mgsm(files, ["ja"], None) == module._mgsm(module._Files(real_data), ["ja"], None)
     assert files.sources()[0].sha256s == {"mgsm/mgsm_ja.jsonl": digest}

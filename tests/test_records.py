@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldr_utils.errors import InputError
-from ldr_utils.records import append_jsonl, read_finished_lines, read_jsonl, write_jsonl, write_text
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, read_jsonl, write_jsonl, write_text
 
 AWKWARD = [{"text": "line\u2028paragraph\u2029next\u0085end\x0b\x0c\x1c\r\n\ttab"}, {"text": "\u0e44\u0e17\u0e22 ёœß"}]
 

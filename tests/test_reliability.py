@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import yaml
 
-from ldr_utils.errors import InputError
-from ldr_utils.execute import execute
-from ldr_utils.locks import LOCK, is_locked, lock
-from ldr_utils.manifests import damaged, repair
-from ldr_utils.params import load_params
-from ldr_utils.paths import ROOT
-from ldr_utils.records import write_text
-from ldr_utils.status import places, status
+from ldr_utils.commands.execute import execute
+from ldr_utils.commands.status import places, status
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.locks import LOCK, is_locked, lock
+from ldr_utils.study.manifests import damaged, repair
+from ldr_utils.study.params import load_params
+from ldr_utils.study.paths import ROOT
 
 sys.path.insert(0, str(Path(__file__).parent / "reliability"))
 from kill_anywhere import artifacts, family, survivors
@@ -114,9 +114,7 @@ def test_a_second_run_says_so_and_leaves(copy: Path) -> None:
 
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / LOCK
-    code = (
-        f"from pathlib import Path; from ldr_utils.locks import lock; f = lock(Path({str(path)!r})); print(); input()"
-    )
+    code = f"from ldr_utils.study.locks import Path, lock; f = lock(Path({str(path)!r})); input(print())"
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as holder:
         assert holder.stdout
@@ -131,7 +129,9 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
 
 
 def test_a_process_whose_parent_is_gone_before_it_could_ask_ends() -> None:
-    code = "import sys; from ldr_utils.lifeline import die_with_parent; die_with_parent(int(sys.argv[1])); sys.exit(7)"
+    code = (
+        "import sys; from ldr_utils.commands import lifeline; lifeline.die_with_parent(int(sys.argv[1])); sys.exit(7)"
+    )
     codes = [
         subprocess.run([sys.executable, "-c", code, str(parent)], cwd=ROOT, check=False).returncode
         for parent in (os.getpid(), os.getppid())
@@ -157,7 +157,7 @@ def test_a_dead_kernel_is_reported_with_stage_and_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kill_the_kernel(tmp_path)
-    monkeypatch.setattr("ldr_utils.execute.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("ldr_utils.commands.execute.NOTEBOOKS", tmp_path)
     output = tmp_path / "out" / "02_generation.ipynb"
     assert execute("02_generation", output, {"t": 1}) == 1
     last = capsys.readouterr().err.splitlines()[-1]

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils import beside_paper, claims, compare, plots, report
-from ldr_utils.params import ReportParams
-from ldr_utils.paths import Run
-from ldr_utils.records import write_text
-from ldr_utils.results import COLUMNS
+from ldr_utils.commands import compare
+from ldr_utils.report import claims, figures, gains, tables
+from ldr_utils.scores.rows import COLUMNS
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.params import ReportParams
+from ldr_utils.study.paths import Run
 
 LANGUAGES = ["en", "es"]
 
@@ -39,15 +40,15 @@ def scored(folder: Path, seed: int = 0) -> tuple[Run, ReportParams]:
     params = ReportParams(languages=LANGUAGES, unseen=["it"], iterations=1, arms=["lidr"], seed=seed)
     for t, right in ((0, 1), (1, 9)):
         scores = {"en": [1.0] * 10, "es": [1.0] * right + [0.0] * (10 - right), "it": [0.0] * 10}
-        for task, (file, column) in report.TASKS.items():
+        for task, (file, column) in gains.TASKS.items():
             table = [{"id": str(k), "lang": lang, column: x} for lang, own in scores.items() for k, x in enumerate(own)]
             write_text(run.stage(t, task) / file, pd.DataFrame(table).to_csv(index=False))
     return run, params
 
 
 def test_paper_claims_are_those_of_the_abstract() -> None:
-    assert report.paper_gain("x_alpacaeval", "trained", "M2", "M0") == pytest.approx(7.46, abs=0.005)
-    assert report.paper_gain("mgsm", "all", "M2", "M0") == pytest.approx(13.9, abs=0.05)
+    assert gains.paper_gain("x_alpacaeval", "trained", "M2", "M0") == pytest.approx(7.46, abs=0.005)
+    assert gains.paper_gain("mgsm", "all", "M2", "M0") == pytest.approx(13.9, abs=0.05)
 
 
 def test_claims_by_hand(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_significance_is_corrected_across_languages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("p", "difference", "said"), [(0.05, 3, "no"), (0.049, 3, "up"), (0.001, -3, "down")])
 def test_shown(p: float, difference: float, said: str) -> None:
-    assert report.shown(p, difference) == said
+    assert gains.shown(p, difference) == said
 
 
 def test_versus_by_hand() -> None:
@@ -83,7 +84,7 @@ def test_versus_by_hand() -> None:
         "mgsm", "accuracy", {("M0", "en", "train"): 0.8, ("M0", "it", "unseen"): 0.5, ("M0", "avg", "train"): 0.6}
     )
     table = pd.concat([table, rows("mgsm", "accuracy", {("M1", "en", "train"): 0.9}, arm="no_nll")])
-    found = beside_paper.versus(table, "mgsm", "accuracy", ["en", "it"])
+    found = tables.versus(table, "mgsm", "accuracy", ["en", "it"])
     assert list(found.columns) == ["en", "it", "avg train"]
     assert pd.DataFrame(found.loc["M0"]).to_dict("index") == {
         "PAPER": {"en": "70.0", "it": "", "avg train": "51.5"},
@@ -97,7 +98,7 @@ def test_versus_by_hand() -> None:
 def test_duels_by_hand() -> None:
     shares = {"h2h_win": 0.4, "h2h_tie": 0.5, "h2h_lose": 0.1}
     table = pd.concat([rows("x_alpacaeval", m, {("M1-vs-M0", "es", "train"): x}) for m, x in shares.items()])
-    found = beside_paper.duels_versus(table, LANGUAGES)
+    found = tables.duels_versus(table, LANGUAGES)
     assert dict(zip(found.loc["M1-vs-M0"].index, found["es"], strict=True)) == {
         "PAPER": "41.2/41.0/17.8",
         "OURS": "40.0/50.0/10.0",
@@ -108,17 +109,17 @@ def test_duels_by_hand() -> None:
 
 def test_a_run_without_some_rows_has_empty_tables() -> None:
     table = rows("mgsm", "accuracy", {("M0", "en", "train"): 0.8})
-    assert beside_paper.premise(table, LANGUAGES).empty
-    assert beside_paper.judge_table(table, LANGUAGES).empty
-    assert beside_paper.grid(table, "tax", [], LANGUAGES).empty
-    assert beside_paper.duels_versus(table, LANGUAGES).empty
+    assert tables.premise(table, LANGUAGES).empty
+    assert tables.judge_table(table, LANGUAGES).empty
+    assert tables.grid(table, "tax", [], LANGUAGES).empty
+    assert tables.duels_versus(table, LANGUAGES).empty
 
 
 def test_tax_shows_every_metric_by_language() -> None:
     table = pd.concat(
         [rows("tax", m, {("M0", "en", "train"): 0.5, ("M1", "en", "train"): 0.25}) for m in ("perplexity", "other")]
     )
-    found = beside_paper.grid(table, "tax", [], LANGUAGES)
+    found = tables.grid(table, "tax", [], LANGUAGES)
     assert found.loc[("perplexity", "M1"), "en"] == "0.250 (0.240 to 0.260)"
     assert set(found.index.get_level_values("metric")) == {"perplexity", "other"}
 
@@ -126,35 +127,35 @@ def test_tax_shows_every_metric_by_language() -> None:
 def test_judge_table_is_in_percent_but_for_lengths_and_counts() -> None:
     values = {"win_rate": 0.5, "flip_rate": 0.1, "length_difference": 12.0, "refused": 3.0}
     table = pd.concat([rows("x_alpacaeval", m, {("M0", "en", "train"): x}) for m, x in values.items()])
-    found = beside_paper.judge_table(table, LANGUAGES)
+    found = tables.judge_table(table, LANGUAGES)
     expected = {"win_rate": 50.0, "flip_rate": 10.0, "length_difference": 12.0, "refused": 3.0}
     assert found.to_dict("index") == {("M0", "en"): expected}
 
 
 @pytest.mark.parametrize("values", [{"source": "micro"}, {"source": "published", "judge": "local", "judge_model": "m"}])
 def test_every_section_says_what_deviates(values: dict[str, Any]) -> None:
-    found = beside_paper.deviations(values | {"base_model": "b"})
+    found = tables.deviations(values | {"base_model": "b"})
     assert set(found) == {"x_alpacaeval", "mgsm", "premise", "mt_bench"}
     assert all(line.startswith("*Deviates:* model `b`") for line in found.values())
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_labels_are_kept_apart_in_their_order(values: list[float]) -> None:
-    found = plots.apart(values, 0.05)
+    found = figures.apart(values, 0.05)
     order = sorted(range(len(values)), key=values.__getitem__)
     places = [found[k] for k in order]
     assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(places))
 
 
 def test_labels_that_do_not_touch_stay() -> None:
-    assert plots.apart([0.9, 0.1, 0.5], 0.05) == [0.9, 0.1, 0.5]
-    assert plots.apart([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
+    assert figures.apart([0.9, 0.1, 0.5], 0.05) == [0.9, 0.1, 0.5]
+    assert figures.apart([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
 
 
 def test_figure_of_gains_has_every_comparison(tmp_path: Path) -> None:
     run, params = scored(tmp_path)
-    table = report.titled(report.gains([run], params))
-    figure = plots.gain_intervals(table, "Gains")
+    table = gains.titled(gains.gains([run], params))
+    figure = figures.gain_intervals(table, "Gains")
     assert [axes.get_title() for axes in figure.axes] == ["MGSM", "X-AlpacaEval"]
     for axes in figure.axes:
         labels = [text.get_text() for text in axes.get_yticklabels()]
@@ -163,7 +164,7 @@ def test_figure_of_gains_has_every_comparison(tmp_path: Path) -> None:
 
 def test_bars_and_boxes_are_told_apart_by_a_pattern() -> None:
     table = pd.DataFrame({"lang": ["en", "en", "es", "es"], "words": [1.0, 2, 3, 4], "side": ["a", "b"] * 2})
-    for figure in (plots.lengths(table, "words", "side", "t", "x"), plots.bars(table, "words", "side", "t", "y")):
+    for figure in (figures.lengths(table, "words", "side", "t", "x"), figures.bars(table, "words", "side", "t", "y")):
         legend = figure.axes[0].get_legend()
         assert legend is not None
         patterns = [getattr(handle, "get_hatch")() for handle in legend.legend_handles]  # noqa: B009
@@ -181,7 +182,7 @@ def test_compare_writes_a_report_of_several_seeds(tmp_path: Path) -> None:
         table = rows("mgsm", "accuracy", {("M0", "es", "train"): 0.1, ("M1", "es", "train"): 0.9}).assign(seed=seed)
         write_text(run.results, table.to_csv(index=False))
         notebook = {"metadata": {"papermill": {"input_path": "/home/me/clone/notebooks/08_report.ipynb"}}}
-        seen = ["/home/me/clone/ldr_utils/plots.py:3: a warning", f"{sys.prefix}/lib/x.py:1: another"]
+        seen = ["/home/me/clone/ldr_utils/figures.py:3: a warning", f"{sys.prefix}/lib/x.py:1: another"]
         write_text(run.root / "notebooks" / "M1" / "08_report.ipynb", json.dumps(notebook | {"cells": seen}))
         folders.append(run.root)
     said = compare.compare(folders, tmp_path / "out")
@@ -194,7 +195,7 @@ def test_compare_writes_a_report_of_several_seeds(tmp_path: Path) -> None:
     assert "figures/gains.png" in page
     copied = json.loads((tmp_path / "out" / "notebooks" / "M1" / "08_report.ipynb").read_text(encoding="utf-8"))
     assert copied["metadata"]["papermill"]["input_path"] == "notebooks/08_report.ipynb"
-    assert copied["cells"] == ["ldr_utils/plots.py:3: a warning", "lib/x.py:1: another"]
+    assert copied["cells"] == ["ldr_utils/figures.py:3: a warning", "lib/x.py:1: another"]
 
 
 @pytest.mark.parametrize(

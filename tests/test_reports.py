@@ -7,8 +7,8 @@ import re
 import nbformat
 import pandas as pd
 
-from ldr_utils.paths import ROOT
-from ldr_utils.results import COLUMNS
+from ldr_utils.scores.rows import COLUMNS
+from ldr_utils.study.paths import ROOT
 
 MICRO = ROOT / "reports" / "micro"
 

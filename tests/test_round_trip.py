@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ldr_utils import inspection, round_trip
-from ldr_utils.params import TranslationParams
-from ldr_utils.records import Record, read_jsonl
-from ldr_utils.translators import open_translator
+from ldr_utils.method.translators import open_translator
+from ldr_utils.scores import answers, round_trip
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.params import TranslationParams
+from ldr_utils.study.records import Record
 
 SOURCES = ["Ann has 3 cups.", "Tom buys 4 books.", "The answer is 12."]
 PARAMS = TranslationParams(languages=["en", "es"], unseen=[], threads=1, round_trip_sample=2)
@@ -63,9 +64,9 @@ def test_quality_rows_are_of_the_way_out(tmp_path: Path) -> None:
         ("en", "es"): [reply(0, "Ana tiene tres tazas en la mesa."), reply(1, None), reply(2, "The answer is twelve.")],
         ("es", "en"): [reply(0, "Ann has 3 cups."), reply(1, "Tom."), reply(2, "Twelve.")],
     }
-    checks = inspection.check_translations(replies, ["en", "es"])
+    checks = answers.check_translations(replies, ["en", "es"])
     scores = pd.DataFrame({"id": ["p-0", "p-2"], "lang": "es", "chrf_round_trip": [0.5, 1.0]})
-    written = inspection.write_quality(tmp_path / "results.csv", checks, scores, PARAMS)
+    written = answers.write_quality(tmp_path / "results.csv", checks, scores, PARAMS)
     spanish = written[written["lang"] == "es"].set_index("metric")
     assert spanish["value"].to_dict() == pytest.approx(
         {"hit_rate": 0.5, "chrf_round_trip": 0.75, "length_ratio": (32 / 15 + 21 / 17) / 2}
@@ -74,5 +75,5 @@ def test_quality_rows_are_of_the_way_out(tmp_path: Path) -> None:
     assert spanish["low"].isna().to_dict() == {"hit_rate": False, "chrf_round_trip": False, "length_ratio": True}
     assert set(written["task"]) == {"translation"}
     assert not set(written["lang"]) & {"en"}
-    without = inspection.write_quality(tmp_path / "results.csv", checks, round_trip.score({}), PARAMS)
+    without = answers.write_quality(tmp_path / "results.csv", checks, round_trip.score({}), PARAMS)
     assert set(without["metric"]) == {"hit_rate", "length_ratio"}

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from ldr_utils.cli import main
-from ldr_utils.evaluation import MGSM_METRICS
-from ldr_utils.scoring import LABELS, score_file
+from ldr_utils.commands.score_mgsm import LABELS, score_file
+from ldr_utils.scores.mgsm import MGSM_METRICS
 
 SPANISH = "Al principio Ana tiene 12 libros. Después quedan pocos libros."
 ROWS: list[dict[str, Any]] = [

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.errors import InputError
-from ldr_utils.judging import Case, make_judge
-from ldr_utils.params import AlpacaParams, JudgeParams, load_params
-from ldr_utils.records import write_text
+from ldr_utils.judges.open import make_judge
+from ldr_utils.judges.verdicts import Case
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.params import AlpacaParams, JudgeParams, load_params
 
 CANARY = "sk-canary-9b1e77d4c2-secret"
 

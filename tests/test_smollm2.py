@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from ldr_utils import smollm2
-from ldr_utils.errors import InputError
-from ldr_utils.generation import complete
-from ldr_utils.memory import KNOWN, parameter_count
-from ldr_utils.models import load_policy, load_tokenizer
-from ldr_utils.params import DecodingParams, TrainingParams
-from ldr_utils.paths import from_root
-from ldr_utils.training import build_trainer, start_policy, tokenize_pairs, train
+from ldr_utils.commands import smollm2
+from ldr_utils.commands.memory import KNOWN, parameter_count
+from ldr_utils.method.training import build_trainer, start_policy, tokenize_pairs, train
+from ldr_utils.policy.load import load_policy, load_tokenizer
+from ldr_utils.policy.transformers import complete
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DecodingParams, TrainingParams
+from ldr_utils.study.paths import from_root
 
 PAIRS = [
     {
@@ -54,7 +54,7 @@ def folder() -> Path:
     """The converted model; tests that need it skip where it is absent."""
     path = Path(os.environ.get("LDR_SMOLLM2", from_root(smollm2.FOLDER)))
     if not (path / "model.safetensors").exists():
-        pytest.skip(f"no model at {path} (python -m ldr_utils.smollm2, or set LDR_SMOLLM2)")
+        pytest.skip(f"no model at {path} (python -m ldr_utils.commands.smollm2, or set LDR_SMOLLM2)")
     return path
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.errors import InputError
-from ldr_utils.manifests import damaged
-from ldr_utils.params import NOTEBOOKS as SCHEMAS
-from ldr_utils.params import GenerationParams, TrainingParams
-from ldr_utils.paths import ROOT
-from ldr_utils.provenance import code_hash, digest, sha256
-from ldr_utils.stage import WRITERS, Stage
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.manifests import damaged
+from ldr_utils.study.params import NOTEBOOKS as SCHEMAS
+from ldr_utils.study.params import GenerationParams, TrainingParams
+from ldr_utils.study.paths import ROOT
+from ldr_utils.study.provenance import code_hash, digest, sha256
+from ldr_utils.study.stage import WRITERS, Stage
 
 
 def params(**changes: Any) -> GenerationParams:
@@ -36,8 +36,10 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A notebooks folder of the test's own, so that its code can change."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    write_notebook(folder, "02_generation", ("code", "%matplotlib inline\nfrom ldr_utils.records import read_jsonl"))
-    monkeypatch.setattr("ldr_utils.provenance.NOTEBOOKS", folder)
+    write_notebook(
+        folder, "02_generation", ("code", "%matplotlib inline\nfrom ldr_utils.study.jsonl import read_jsonl")
+    )
+    monkeypatch.setattr("ldr_utils.study.provenance.NOTEBOOKS", folder)
     return folder
 
 
@@ -169,7 +171,7 @@ def test_notebook_to_run_first_is_named(folder: Path, tmp_path: Path, written: s
         Stage.begin("02_generation", folder, params(), [tmp_path / written / "manifest.json"])
 
 
-CODE = ("code", "%matplotlib inline\nfrom ldr_utils.records import read_jsonl")
+CODE = ("code", "%matplotlib inline\nfrom ldr_utils.study.jsonl import read_jsonl")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ CODE = ("code", "%matplotlib inline\nfrom ldr_utils.records import read_jsonl")
     [
         ([("markdown", "Reworded."), CODE], True),
         ([CODE, ("code", "x = 1")], True),
-        ([("code", "%matplotlib inline\nfrom ldr_utils.pairs import build_pairs")], False),
+        ([("code", "%matplotlib inline\nfrom ldr_utils.method.pairs import build_pairs")], False),
     ],
 )
 def test_changed_engine_clears_partial_files(
@@ -191,14 +193,14 @@ def test_changed_engine_clears_partial_files(
     assert partial.exists() == same
 
 
-@pytest.mark.parametrize("line", ["from ldr_utils import records", "import json, ldr_utils.records as r"])
+@pytest.mark.parametrize("line", ["from ldr_utils import records", "import json, ldr_utils.study.jsonl as r"])
 def test_every_way_to_import_a_module_counts_as_its_code(
     notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     root = tmp_path / "repository"
     (root / "ldr_utils").mkdir(parents=True)
     (root / "ldr_utils" / "__init__.py").touch()
-    monkeypatch.setattr("ldr_utils.provenance.ROOT", root)
+    monkeypatch.setattr("ldr_utils.study.provenance.ROOT", root)
     write_notebook(notebooks, "02_generation", ("code", line))
     hashes = set()
     for text in ("x = 1", "x = 2"):
@@ -221,7 +223,7 @@ def test_input_of_another_stage_is_what_it_wrote_not_how_long_it_took(folder: Pa
 
 
 def test_prompt_templates_are_recorded_by_the_stages_that_have_them(folder: Path, source: Path) -> None:
-    from ldr_utils import prompts
+    from ldr_utils.policy import prompts
 
     recorded = begin(folder, source).finish("done")["templates"]
     assert recorded["translation"] == digest(prompts.TRANSLATION)
@@ -245,7 +247,7 @@ def test_an_input_that_is_not_what_its_stage_wrote_is_refused_and_named(
 
 
 def test_two_processes_never_run_one_stage(folder: Path, source: Path) -> None:
-    code = "import sys; from pathlib import Path; from ldr_utils.stage import _take; _take(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from ldr_utils.study.stage import _take; _take(Path(sys.argv[1]))"
     words = [sys.executable, "-c", code, str(folder)]
     stage = begin(folder, source)
     begin(folder, source)

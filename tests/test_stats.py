@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import optimize  # type: ignore[import-untyped]
 from scipy.stats import binom, norm, t  # type: ignore[import-untyped]
 
-from ldr_utils.paths import ROOT
-from ldr_utils.stats import combine_seeds, holm, mean_interval, paired_difference, seed_spread
+from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference, seed_spread
+from ldr_utils.study.paths import ROOT
 
 NAN = float("nan")
 

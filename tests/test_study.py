@@ -13,11 +13,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from ldr_utils.paths import ROOT
-from ldr_utils.provenance import sha256
-from ldr_utils.records import read_jsonl
-from ldr_utils.results import COLUMNS
-from ldr_utils.site import clean_html
+from ldr_utils.commands.site import clean_html
+from ldr_utils.scores.rows import COLUMNS
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.paths import ROOT
+from ldr_utils.study.provenance import sha256
 
 MODELS = ("M0", "M1", "M2")
 

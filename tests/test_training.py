@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from ldr_utils.errors import InputError
-from ldr_utils.generation import complete
-from ldr_utils.loss import dpo_nll
-from ldr_utils.manifests import seal
-from ldr_utils.models import load_policy
-from ldr_utils.params import DecodingParams, TrainingParams
-from ldr_utils.records import read_jsonl
-from ldr_utils.training import build_trainer, last_checkpoint, start_policy, tokenize_pairs, train, train_once
+from ldr_utils.method.loss import dpo_nll
+from ldr_utils.method.training import build_trainer, last_checkpoint, start_policy, tokenize_pairs, train, train_once
+from ldr_utils.policy.load import load_policy
+from ldr_utils.policy.transformers import complete
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.manifests import seal
+from ldr_utils.study.params import DecodingParams, TrainingParams
 
 PAIRS = [
     {"prompt": "Ordena: 3, 1.", "chosen": "Los números son: 1, 3.", "rejected": "3, 1."},

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.prompts import translation_prompt
-from ldr_utils.translation import Translation, parse_translation
+from ldr_utils.method.translation import Translation, parse_translation
+from ldr_utils.policy.prompts import translation_prompt
 
 
 @pytest.mark.parametrize(

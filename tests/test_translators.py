@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.backends import open_generator
-from ldr_utils.errors import InputError
-from ldr_utils.generation import generate_file
-from ldr_utils.languages import FLORES, NAMES
-from ldr_utils.params import TranslationParams
-from ldr_utils.paths import ROOT
-from ldr_utils.records import Record, read_jsonl
-from ldr_utils.translation import parse_translation, translation_requests
-from ldr_utils.translators import BREAK, Seq2SeqTranslator, joined, open_translator, sentence_requests
+from ldr_utils.languages.table import FLORES, NAMES
+from ldr_utils.method.translation import parse_translation, translation_requests
+from ldr_utils.method.translators import BREAK, Seq2SeqTranslator, joined, open_translator, sentence_requests
+from ldr_utils.policy.backends import open_generator
+from ldr_utils.policy.generate import generate_file
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.params import TranslationParams
+from ldr_utils.study.paths import ROOT
+from ldr_utils.study.records import Record
 
 ANSWERS = [
     {"id": "1", "response": "Anna has 5 apples. Tom has 3.\nThe answer is: 8"},

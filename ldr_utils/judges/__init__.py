@@ -1,1 +1,1 @@
-"""Language models as judges: their questions, their replies, and what is kept of them."""
+"""Who judges answers, behind one interface."""

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from ldr_utils.errors import InputError
 from ldr_utils.judges.reply import Reply
-from ldr_utils.records import dumps
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import dumps
 
 
 class VerdictCache:

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from ldr_utils.errors import InputError
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.chat import Body, read_reply
 from ldr_utils.judges.prompted import Question
 from ldr_utils.judges.reply import Reply
-from ldr_utils.params import JudgeParams
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import JudgeParams
 
 CHARACTERS_PER_TOKEN = 4  # of English; other languages take more tokens, so that the estimate is low for them
 MAX_TOKENS = 8  # a label is one; a few more tell a refusal from a verdict

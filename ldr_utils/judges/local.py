@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache as remembered
 from typing import Any
 
-from ldr_utils.errors import InputError
-from ldr_utils.generation import batches_by_length
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.prompted import Question
 from ldr_utils.judges.reply import Reply, normalised, parse_label
-from ldr_utils.models import Policy, base_source, choose_dtype, unloadable
+from ldr_utils.policy.generate import batches_by_length
+from ldr_utils.policy.load import Policy, base_source, choose_dtype, unloadable
+from ldr_utils.study.errors import InputError
 
 LEAST_MASS = 0.01  # of all labels together: below it the model was about to say something else altogether
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ldr_utils import prompts
-from ldr_utils.errors import InputError
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.reply import Reply
-from ldr_utils.judging import Answer, Case, Score, Verdict
-from ldr_utils.progress import track
+from ldr_utils.judges.verdicts import Answer, Case, Score, Verdict
+from ldr_utils.policy import prompts
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.progress import track
 
 LETTERS = ("A", "B")
 DIGITS = tuple("0123456789")

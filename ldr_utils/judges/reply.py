@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ldr_utils.judging import Status
+from ldr_utils.judges.verdicts import Status
 
 # Decides how an unusable reply is counted, never what a verdict is.
 REFUSAL = re.compile(

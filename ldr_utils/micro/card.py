@@ -8,20 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from ldr_utils.generation import batches_by_length, complete
-from ldr_utils.languages import NAMES
+from ldr_utils.judges.rubric import is_right
+from ldr_utils.languages.table import NAMES
+from ldr_utils.method.translation import parse_translation
+from ldr_utils.micro.examples import rubric
 from ldr_utils.micro.lexicon import DOMINANT, LANGUAGES
-from ldr_utils.micro.records import rubric
-from ldr_utils.micro.rubric import is_right
 from ldr_utils.micro.world import draw_distinct
-from ldr_utils.models import Policy
-from ldr_utils.params import DecodingParams, PretrainingParams
-from ldr_utils.progress import track
-from ldr_utils.prompts import OPEN_TAG, translation_prompt
-from ldr_utils.provenance import sha256
-from ldr_utils.records import write_text
-from ldr_utils.report import markdown
-from ldr_utils.translation import parse_translation
+from ldr_utils.policy.generate import batches_by_length
+from ldr_utils.policy.load import Policy
+from ldr_utils.policy.prompts import OPEN_TAG, translation_prompt
+from ldr_utils.policy.transformers import complete
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.params import DecodingParams, PretrainingParams
+from ldr_utils.study.progress import track
+from ldr_utils.study.provenance import sha256
+from ldr_utils.study.text import markdown
 
 CARD = """---
 license: apache-2.0

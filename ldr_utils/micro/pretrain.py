@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.languages import NAMES
+from ldr_utils.languages.table import NAMES
 from ldr_utils.micro.lexicon import DOMINANT, LANGUAGES
 from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_task, use_of
-from ldr_utils.params import PretrainingParams
-from ldr_utils.progress import track
-from ldr_utils.prompts import CLOSE_TAG, OPEN_TAG, translation_prompt
+from ldr_utils.policy.prompts import CLOSE_TAG, OPEN_TAG, translation_prompt
+from ldr_utils.study.params import PretrainingParams
+from ldr_utils.study.progress import track
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (

@@ -6,10 +6,10 @@ import hashlib
 import random
 from collections.abc import Callable
 
-from ldr_utils.errors import InputError
 from ldr_utils.micro.arithmetic import word_problem
 from ldr_utils.micro.instructions import KINDS
 from ldr_utils.micro.tasks import Task
+from ldr_utils.study.errors import InputError
 
 # Problems are assigned to a use by a hash of their content, so that no two uses can ever meet, whatever the seeds.
 PATIENCE = 10_000  # draws in a row that bring nothing new

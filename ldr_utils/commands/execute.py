@@ -1,0 +1,104 @@
+"""Run one notebook with papermill, as a rule of the Snakefile does.
+
+``python -m ldr_utils.commands.execute PARENT NAME OUTPUT JSON``, where PARENT is the process id of Snakemake
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ldr_utils.commands.lifeline import die_with_parent
+from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.text import one_line
+
+START_SECONDS = 600  # on a busy machine or a cold network disk a kernel takes more than the usual minute to start
+KERNEL = [  # extra arguments of every kernel
+    "--Application.log_level=CRITICAL",  # no word on being shut down
+    # a kernel has a session of its own: no signal meant for this process reaches it
+    "--IPKernelApp.exec_lines=import os; from ldr_utils.commands.lifeline import die_with_parent; "
+    "die_with_parent(int(os.environ['JPY_PARENT_PID']))",
+]
+
+
+def label(name: str, values: dict[str, Any]) -> str:
+    """Short name of a stage for the terminal, e.g. ``[M1 sft 05_qlora_dpo]``."""
+    place = f"M{values['t']} " if "t" in values else ""
+    arm = f"{values['arm']} " if values.get("arm", "lidr") != "lidr" else ""
+    return f"[{place}{arm}{name}]"
+
+
+def execute(name: str, output: Path, values: dict[str, Any]) -> int:
+    """Execute notebook ``name`` and report how it went on the error stream.
+
+    Returns
+    -------
+    int
+        0, or 1 when a cell failed, its kernel died, or the executed notebook could not be written: the notebook, the
+        cell and the cause have been printed.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    stage = label(name, values)
+    os.environ["LDR_STAGE"] = stage
+    os.environ["LDR_TERMINAL"] = f"/proc/{os.getpid()}/fd/2"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    print(f"{stage} started", file=sys.stderr, flush=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ldr-") as sockets:
+            # sockets of our own: no open port, and no stage that runs beside this one can be taken for it
+            config = Config(
+                KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"},
+                NotebookClient={"extra_arguments": KERNEL},
+            )
+            done = papermill.execute_notebook(
+                NOTEBOOKS / f"{name}.ipynb",
+                output,
+                values,
+                progress_bar=False,
+                cwd=str(NOTEBOOKS),
+                config=config,
+                start_timeout=START_SECONDS,
+            )
+    except PapermillExecutionError as error:
+        return _failed(stage, f"in cell {error.exec_count} of {output}: {error.ename}: {error.evalue}")
+    except OSError as error:
+        return _failed(stage, f"at {error.filename or output}: {error.strerror or repr(error)}")
+    except RuntimeError as error:
+        if not str(error).startswith("Kernel died"):
+            raise
+        return _failed(stage, f"in cell {_cells_begun(output)} of {output}: the kernel died (out of memory?)")
+    print(
+        f"{stage} done in {time.monotonic() - started:.0f} s: {one_line(_headline(done))}", file=sys.stderr, flush=True
+    )
+    return 0
+
+
+def _failed(stage: str, what: str) -> int:
+    print(f"{stage} failed {one_line(what)}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _cells_begun(notebook: Path) -> int:
+    """How many code cells of a notebook that broke off were begun: the number of the cell that it was at."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(cell["cell_type"] == "code" and bool(cell["metadata"]["papermill"]["start_time"]) for cell in cells)
+
+
+def _headline(notebook: Any) -> str:
+    """The last line that the last cell printed: every notebook ends with its stage's headline."""
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stdout"]
+    return outputs[-1]["text"].strip().split("\n")[-1] if outputs else ""
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[1]))
+    sys.exit(execute(sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])))

@@ -1,0 +1,126 @@
+"""Hand a validated study to Snakemake."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import yaml
+
+from ldr_utils.commands.lifeline import die_with_parent
+from ldr_utils.commands.preflight import check_inputs, check_run_folder
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.locks import LOCK, lock
+from ldr_utils.study.manifests import repair
+from ldr_utils.study.params import PER_RUN, StudyParams
+from ldr_utils.study.paths import ROOT, Run, run_folder
+
+
+def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "report") -> int:
+    """Run a study in its run folder, or continue it; a complete one is left alone, damaged files are built again.
+
+    Parameters
+    ----------
+    params : StudyParams
+        The validated parameters.
+    out : Path or None
+        Run folder; ``runs/<study>`` when None.
+    cores : int
+        Processor cores for stages that can run side by side.
+    until : str
+        The stage to stop after, in every iteration: a key of the Snakefile's targets.
+
+    Returns
+    -------
+    int
+        0, or 1 when a stage failed.
+
+    Raises
+    ------
+    InputError
+        When an input is bad (see ``preflight``), the run folder holds something else or cannot be written, or another
+        run is active in it.
+    KeyboardInterrupt
+        When it is told to stop; by then no process of the run is left.
+    """
+    check_inputs(params)
+    run = Run(run_folder(params.study, out))
+    check_run_folder(run.root)
+    with _claim(run) as claim:
+        for line in repair(run.root):
+            print(f"ldr: {line}", file=sys.stderr, flush=True)
+        config = _write_config(run, params, until)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(run.root), "--configfile", str(config), "--cores", str(cores)]
+        command += ["--rerun-incomplete", "--nolock"]  # its lock outlives a killed run; ours does not
+        if shutil.which("nvidia-smi"):  # two models side by side would not fit one GPU
+            command += ["--resources", "gpu=1"]
+        command += ["--quiet", "host", "progress", "reason", "rules"]
+        status = _run(command, claim)
+    if status != 0:
+        print(f"ldr: a stage failed (see above); the same command continues from there: {run.root}", file=sys.stderr)
+        return 1
+    if until == "report":
+        print(f"Report: {run.report / 'index.html'}\nNumbers: {run.results}")
+    return 0
+
+
+def _claim(run: Run) -> BinaryIO:
+    """The lock of a run folder."""
+    try:
+        return lock(run.root / LOCK)
+    except BlockingIOError:
+        raise InputError(f"{run.root}: another ldr run is active here; wait for it, or give --out") from None
+    except OSError as error:
+        raise InputError(f"{run.root}: cannot be written ({error.strerror}); give another folder with --out") from None
+
+
+def _write_config(run: Run, params: StudyParams, until: str) -> Path:
+    """Write what a run was given: ``params.yaml`` for people, the returned file for Snakemake."""
+    values = params.model_dump(exclude=PER_RUN)
+    config = run.root / "snakemake.json"
+    try:
+        write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root), "until": until}))
+    except OSError as error:
+        raise InputError(f"{run.root}: cannot be written ({error.strerror}); make room, or give --out") from None
+    return config
+
+
+def _run(command: list[str], claim: BinaryIO) -> int:
+    """Exit code of a command; however this call ends, no process of the command is left.
+
+    The command has a process group of its own, so that Ctrl-C reaches this process alone: every stage survives being
+    killed, and a kill is quicker and quieter than asking. It inherits the lock, so that the run stays claimed for as
+    long as anything of it is alive.
+    """
+    with tempfile.TemporaryDirectory(prefix="ldr-", ignore_cleanup_errors=True) as scratch:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"TMPDIR": scratch},
+            pass_fds=[claim.fileno()],
+            process_group=0,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+def _shortest(path: Path) -> str:
+    """Relative to the repository where it lies inside, so that nothing in a run tells where the clone was."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

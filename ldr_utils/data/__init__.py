@@ -1,0 +1,1 @@
+"""Prompt sets and test sets: drawn, downloaded, checked, written and read."""

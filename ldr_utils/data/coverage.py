@@ -1,0 +1,87 @@
+"""Which languages a study's data cover: known before anything is read, downloaded or drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, ALPAGASUS, GSM8K, MGSM, TRANSLATION_TASKS
+from ldr_utils.data.files import languages_published
+from ldr_utils.micro.lexicon import LANGUAGES
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DataParams
+from ldr_utils.study.paths import from_root
+
+TESTS = {"mgsm": MGSM, "x_alpacaeval": ALPACA_PROMPTS}
+File = tuple[str, str]  # (layout, language)
+
+
+def check_languages(params: DataParams) -> dict[str, list[str]]:
+    """Refuse languages, or iterations, that the data lack.
+
+    Returns
+    -------
+    dict of str to list of str
+        For each test set (``mgsm``, ``x_alpacaeval``) the languages of the study that it has: real test sets differ.
+
+    Raises
+    ------
+    InputError
+        When a training set lacks a language trained on, no test set has an unseen one, or a set is missing.
+    """
+    if params.source == "micro":
+        if missing := [lang for lang in params.all_languages if lang not in LANGUAGES]:
+            raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
+        return dict.fromkeys(TESTS, params.all_languages)
+    _check_training(params)
+    found = {
+        name: [lang for lang in params.all_languages if lang in languages_published(layout, folder(params))]
+        for name, layout in TESTS.items()
+    }
+    if missing := [lang for lang in params.unseen if not any(lang in languages for languages in found.values())]:
+        raise InputError(f"unseen: {', '.join(missing)} in neither MGSM nor X-AlpacaEval; {_remedy(params, 'unseen')}")
+    for name, layout in [*TESTS.items(), ("x_alpacaeval", ALPACA_REFERENCES)]:
+        if not {*found[name]} & {*languages_published(layout, folder(params))}:
+            raise InputError(f"languages: none has {layout.format(lang='<lang>')}; {_remedy(params, 'languages')}")
+    return found
+
+
+def files_needed(params: DataParams) -> list[File]:
+    """Files of the published data that a study reads, as (layout, language)."""
+    tests = check_languages(params)
+    referenced = [
+        lang for lang in tests["x_alpacaeval"] if lang in languages_published(ALPACA_REFERENCES, folder(params))
+    ]
+    return [
+        *((layout, lang) for layout in _training_layouts(params) for lang in params.languages),
+        *([(TRANSLATION_TASKS, "")] if params.train_set == "alpagasus" else []),
+        *((TESTS[name], lang) for name, languages in tests.items() for lang in languages),
+        *((ALPACA_REFERENCES, lang) for lang in referenced),
+    ]
+
+
+def folder(params: DataParams) -> Path | None:
+    """Where the files lie; None where they are to be downloaded."""
+    return from_root(params.data_dir) if params.data_dir else None
+
+
+def _training_layouts(params: DataParams) -> list[str]:
+    return [ALPAGASUS.format(t=t) for t in range(params.iterations)] if params.train_set == "alpagasus" else [GSM8K]
+
+
+def _check_training(params: DataParams) -> None:
+    where = folder(params)
+    for t, layout in enumerate(_training_layouts(params)):
+        known = languages_published(layout, where)
+        if not known and t:
+            raise InputError(f"iterations: there are training prompts for {t} only ({layout} is missing); lower it")
+        if missing := [lang for lang in params.languages if lang not in known]:
+            files = ", ".join(layout.format(lang=lang) for lang in missing)
+            source = "the published data" if where is None else str(where)
+            raise InputError(f"languages: {source} lacks {files}; {_remedy(params, 'languages')}")
+    if params.train_set == "alpagasus" and where and not (where / TRANSLATION_TASKS).is_file():
+        raise InputError(f"data_dir: {where} lacks {TRANSLATION_TASKS}; add it")
+
+
+def _remedy(params: DataParams, key: str) -> str:
+    add = "add the files" if params.data_dir else "set data_dir to a folder that has the files"
+    return f"change {key}, or {add}"

@@ -1,0 +1,1 @@
+"""Facts by language: names, answer phrases, units of text, identification, numbers."""

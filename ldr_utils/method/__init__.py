@@ -1,0 +1,1 @@
+"""The paper: translation, preference pairs, loss, training."""

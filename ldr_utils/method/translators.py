@@ -1,0 +1,229 @@
+"""Who translates: M_t itself (paper, Section 3), or another model in its place (the paper's low-resource variant)."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ldr_utils.languages.table import FLORES
+from ldr_utils.method.translation import translation_requests
+from ldr_utils.policy.backends import open_generator
+from ldr_utils.policy.generate import Completion, Generator, Request, decode, generate_file
+from ldr_utils.policy.load import base_source, choose_dtype, missing_folder, unloadable
+from ldr_utils.policy.prompts import CLOSE_TAG
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_finished_lines, write_jsonl
+from ldr_utils.study.params import TranslationParams
+from ldr_utils.study.records import Record
+
+# Ends of lines and of sentences; "1." at the head of a list item is no sentence.
+BREAK = re.compile(r"(\s*\n\s*|(?<=[^\d\s][.!?…])\s+|(?<=[。！？।])\s*)")
+
+
+class Translator(Protocol):
+    """Translates the answers of one model, every direction with one load."""
+
+    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+        """Translate every response from ``source`` to ``target`` into ``path``, or read it where it is complete.
+
+        Each record's ``response`` is a reply in the tag protocol: text up to the closing tag, or none.
+        """
+
+
+@contextmanager
+def open_translator(params: TranslationParams) -> Iterator[Translator]:
+    """The translator of the study, loaded; its memory is free again at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    params : TranslationParams
+        ``translator`` is ``self`` (M_t), or the folder or hub name of another chat model, which is asked as M_t would
+        be, or of a seq2seq model that knows languages by FLORES-200 codes, as NLLB does.
+
+    Raises
+    ------
+    InputError
+        When the translator does not exist or cannot be loaded, or it does not know a language.
+    """
+    if params.translator == "self":
+        with open_generator(params, params.t) as generator:
+            yield ChatTranslator(generator)
+        return
+    if trouble := missing_folder(params.translator):
+        raise InputError(f"translator: {trouble}")
+    if is_seq2seq(params.translator):
+        translator = Seq2SeqTranslator.load(params)
+        try:
+            yield translator
+        finally:
+            translator.close()
+        return
+    with open_generator(params.model_copy(update={"base_model": params.translator}), 0) as generator:
+        yield ChatTranslator(generator)
+
+
+def is_seq2seq(name: str) -> bool:
+    """Whether a model folder or hub name is an encoder-decoder model.
+
+    Raises
+    ------
+    InputError
+        When its config cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return bool(AutoConfig.from_pretrained(base_source(name), trust_remote_code=False).is_encoder_decoder)
+    except (OSError, ValueError) as error:
+        raise unloadable("translator", name, error) from None
+
+
+@dataclass
+class ChatTranslator:
+    """A chat model that is asked with the study's translation prompt."""
+
+    generator: Generator
+
+    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+        requests = translation_requests(responses, source, target)
+        return generate_file(self.generator, requests, path, f"{source}-{target}")
+
+
+@dataclass
+class Seq2SeqTranslator:
+    """A translation model such as NLLB (Costa-jussà et al. 2022), with transformers.
+
+    Such models are trained on single sentences, so that an answer is translated sentence by sentence and put together
+    again with its own line breaks. They are small: their weights are not quantised.
+    """
+
+    model: Any
+    tokenizer: Any
+    params: TranslationParams
+
+    @classmethod
+    def load(cls, params: TranslationParams) -> Seq2SeqTranslator:
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        torch.set_num_threads(params.threads)
+        name = base_source(params.translator)
+        try:
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                name,
+                dtype=choose_dtype(params.dtype),
+                device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise unloadable("translator", params.translator, error) from None
+        return cls(model.eval(), tokenizer, params)
+
+    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+        by_sentence = path.with_name(f"{path.stem}.sentences.jsonl")
+        if not path.exists():
+            write_jsonl(path, self._translations(responses, source, target, by_sentence))
+        by_sentence.unlink(missing_ok=True)
+        return list(read_finished_lines(path))
+
+    def _translations(self, responses: Sequence[Record], source: str, target: str, by_sentence: Path) -> list[Record]:
+        requests = [request for record in responses for request in sentence_requests(record)]
+        sentences: dict[str, dict[int, Record]] = {record["id"]: {} for record in responses}
+        for record in generate_file(self.direction(source, target), requests, by_sentence, f"{source}-{target}"):
+            sentences[record["id"]][record["part"]] = record
+        head = {"source_lang": source, "target_lang": target}
+        return [joined(record, sentences[record["id"]], head) for record in responses]
+
+    def direction(self, source: str, target: str) -> Direction:
+        """The generator of one direction.
+
+        Raises
+        ------
+        InputError
+            When the model does not know one of the two languages.
+        """
+        codes = [FLORES[source], FLORES[target]]
+        ids = [self.tokenizer.convert_tokens_to_ids(code) for code in codes]
+        for lang, code, token in zip((source, target), codes, ids, strict=True):
+            if token in (None, self.tokenizer.unk_token_id):
+                name = self.params.translator
+                raise InputError(f"translator: {name} does not know {lang} as {code}; use one that does, such as NLLB")
+        return Direction(self, codes[0], ids[1])
+
+    def close(self) -> None:
+        import torch
+
+        del self.model
+        gc.collect()
+        torch.cuda.empty_cache()  # does nothing without a GPU
+
+
+@dataclass
+class Direction:
+    """A seq2seq translator as a ``Generator`` of one direction: prompts are sentences, completions translations."""
+
+    translator: Seq2SeqTranslator
+    source_code: str
+    target_id: int
+
+    @property
+    def batch_size(self) -> int:
+        return self.translator.params.batch_size
+
+    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
+        """Token ids of the last message between the marks of its language; such a model has no assistant's turn."""
+        tokenizer = self.translator.tokenizer
+        tokenizer.src_lang = self.source_code
+        ids: list[int] = tokenizer(messages[-1]["content"], split_special_tokens=True).input_ids
+        return ids
+
+    def complete(self, prompts: list[list[int]]) -> list[Completion]:
+        """Translate one batch greedily. A sentence has at most as many tokens as the model has positions."""
+        import torch
+
+        model, tokenizer, params = self.translator.model, self.translator.tokenizer, self.translator.params
+        padded = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            output = model.generate(
+                **padded,
+                do_sample=False,
+                num_beams=1,
+                max_length=None,
+                max_new_tokens=min(params.max_new_tokens, model.config.max_position_embeddings - 1),
+                repetition_penalty=params.repetition_penalty,
+                forced_bos_token_id=self.target_id,
+            )
+        # every row opens with the decoder's start token and the target language
+        return [decode(row[2:].tolist(), tokenizer, {tokenizer.eos_token_id}) for row in output]
+
+    def close(self) -> None:
+        """Nothing: the translator owns the model."""
+
+
+def sentence_requests(record: Record) -> list[Request]:
+    """One request a sentence of a response; ``part`` is its place. Text without a letter needs no translation."""
+    parts = BREAK.split(record["response"])
+    return [
+        Request({"id": record["id"], "part": k}, part)
+        for k, part in enumerate(parts)
+        if any(letter.isalpha() for letter in part)
+    ]
+
+
+def joined(record: Record, sentences: dict[int, Record], head: Record) -> Record:
+    """The translation of a response from its translated sentences, closed by the tag when all came to their end."""
+    parts = BREAK.split(record["response"])
+    text = "".join(sentences[k]["response"] if k in sentences else part for k, part in enumerate(parts))
+    finished = all(sentence["finished"] for sentence in sentences.values())
+    reply = f"{text}\n{CLOSE_TAG}" if finished else text
+    tokens = sum(sentence["tokens"] for sentence in sentences.values())
+    own = {"id": record["id"], **head, "source": record["response"]}
+    return own | {"response": reply, "tokens": tokens, "finished": finished}

@@ -1,0 +1,1 @@
+"""A model M_t that answers: loading, chat prompts, generation."""

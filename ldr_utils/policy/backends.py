@@ -1,0 +1,109 @@
+"""Which backend generates, transformers or vLLM, and why; opening it for M_t."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal, TypeVar
+
+from ldr_utils.policy.generate import Generator
+from ldr_utils.policy.transformers import TransformersGenerator
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DecodingParams
+
+Capability = tuple[int, int]  # of a CUDA GPU; (0, 0) without one
+NO_GPU: Capability = (0, 0)
+VLLM_CAPABILITY: Capability = (8, 0)  # below: no bfloat16, and few of vLLM's attention kernels
+P = TypeVar("P", bound=DecodingParams)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend that will generate, and why."""
+
+    name: Literal["transformers", "vllm"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"backend {self.name}: {self.reason}"
+
+
+def choose_backend(params: DecodingParams, has_vllm: bool, capability: Capability) -> Choice:
+    """The backend for ``params`` on a machine.
+
+    ``auto`` is vLLM where it is installed and the GPU is new enough for it, but never where that would change the
+    weights that answer: vLLM does not load NF4. Set explicitly, vLLM generates from the unquantised base model in
+    ``dtype``, with the adapter that was trained on the NF4 one.
+
+    Parameters
+    ----------
+    params : DecodingParams
+        What is asked for.
+    has_vllm : bool
+        Whether vLLM can be imported.
+    capability : tuple of int
+        Compute capability of the GPU; (0, 0) without one.
+
+    Raises
+    ------
+    InputError
+        When vLLM is asked for and not installed.
+    """
+    if params.backend == "transformers":
+        return Choice("transformers", "set by backend")
+    if params.backend == "vllm":
+        if not has_vllm:
+            raise InputError("backend: vllm is not installed; install it (README.md, Backends) or set backend to auto")
+        return Choice("vllm", "set by backend" + ("; nf4 is for training only" if params.quantization == "nf4" else ""))
+    if not has_vllm:
+        return Choice("transformers", "vllm is not installed")
+    if capability == NO_GPU:
+        return Choice("transformers", "there is no GPU")
+    if capability < VLLM_CAPABILITY:
+        return Choice("transformers", f"compute capability {capability[0]}.{capability[1]} is below 8.0")
+    if params.quantization == "nf4":
+        return Choice("transformers", "vllm has no nf4; set backend to vllm to generate from unquantised weights")
+    return Choice("vllm", "it is installed, and the GPU has compute capability 8.0 or above")
+
+
+def vllm_is_installed() -> bool:
+    """Whether vLLM can be imported (without importing it)."""
+    return find_spec("vllm") is not None
+
+
+def settle_backend(params: P) -> P:
+    """``params`` with ``backend: auto`` replaced by what it means on this machine; says which it is and why.
+
+    The stage is identified by what comes back, so that no file holds answers of two backends.
+    """
+    import torch
+
+    capability = torch.cuda.get_device_capability() if torch.cuda.is_available() else NO_GPU
+    choice = choose_backend(params, vllm_is_installed(), capability)
+    print(choice)
+    return params.model_copy(update={"backend": choice.name})
+
+
+@contextmanager
+def open_generator(params: DecodingParams, t: int) -> Iterator[Generator]:
+    """M_t, ready to complete prompts; its memory is free again at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    params : DecodingParams
+        ``backend: auto`` is settled here where it was not before.
+    t : int
+        0 for the base model; above, with the adapter of the run folder.
+    """
+    from ldr_utils.policy.vllm import VllmGenerator
+
+    if params.backend == "auto":
+        params = settle_backend(params)
+    kind = VllmGenerator if params.backend == "vllm" else TransformersGenerator
+    generator: Generator = kind.load(params, t)
+    try:
+        yield generator
+    finally:
+        generator.close()

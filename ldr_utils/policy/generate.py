@@ -1,0 +1,110 @@
+"""Greedy generation that loses at most the batch in flight, whatever backend completes the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, write_jsonl
+from ldr_utils.study.progress import track
+from ldr_utils.study.records import Exchange, Record
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to complete: its record, the user turn, how the assistant's turn begins, and what was said before."""
+
+    record: Record
+    user: str
+    prefill: str = ""
+    earlier: tuple[Exchange, ...] = ()
+
+    def messages(self) -> list[dict[str, str]]:
+        """The chat up to the assistant's turn."""
+        said = [part for exchange in self.earlier for part in zip(("user", "assistant"), exchange, strict=True)]
+        return [{"role": role, "content": text} for role, text in [*said, ("user", self.user)]]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model wrote: its text, its length in tokens, and whether it ended by itself."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+class Generator(Protocol):
+    """A model M_t that completes prompts greedily; ``ldr_utils.policy.backends`` opens one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts of one call to ``complete``: what a crash can cost."""
+
+    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
+        """Token ids of a chat prompt, with exactly one beginning-of-sequence token where the model has one."""
+
+    def complete(self, prompts: list[list[int]]) -> list[Completion]:
+        """Complete one batch; completions come in the order of the prompts."""
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+
+
+def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Positions sorted by length and cut into batches: little padding, and the same batches on every run."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
+def stop_ids(generation_config: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end an answer: those of the generation config (chat models may list several), and the tokenizer's."""
+    listed = generation_config.eos_token_id
+    ids = listed if isinstance(listed, list) else [listed]
+    return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}
+
+
+def decode(ids: Sequence[int], tokenizer: Any, stops: set[int]) -> Completion:
+    """The completion in ``ids``: what comes before the first token of ``stops``, finished if there is one."""
+    end = next((k for k, token in enumerate(ids) if token in stops), None)
+    kept = list(ids[:end])
+    text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+    return Completion(text, len(kept), end is not None)
+
+
+def generate_file(generator: Generator, requests: list[Request], path: Path, what: str) -> list[Record]:
+    """Complete ``requests`` and write one record each to ``path``, in the order of the requests.
+
+    Finished batches are kept in ``path.partial`` while the file grows; a re-run repeats at most one batch. Batches are
+    the same on every run, so that what padding or scheduling does to the last bits of a float does not depend on where
+    a run broke.
+
+    Returns
+    -------
+    list of Record
+        Each request's record with ``response``, ``tokens`` and ``finished`` added.
+    """
+    if path.exists():
+        return list(read_finished_lines(path))
+    partial = path.with_name(path.name + ".partial")
+    done = {record["position"]: record for record in read_finished_lines(partial)}
+    prompts = [generator.prompt_ids(request.messages(), request.prefill) for request in requests]
+    batches = batches_by_length([len(ids) for ids in prompts], generator.batch_size)
+    todo = [batch for batch in batches if not all(i in done for i in batch)]
+    for batch in track(todo, what, total=len(todo)):
+        completions = generator.complete([prompts[i] for i in batch])
+        records = list(_records(requests, batch, completions))
+        append_jsonl(partial, records)
+        done.update({record["position"]: record for record in records})
+    results = [{k: v for k, v in done[i].items() if k != "position"} for i in range(len(requests))]
+    write_jsonl(path, results)
+    partial.unlink(missing_ok=True)
+    return results
+
+
+def _records(requests: list[Request], batch: list[int], completions: list[Completion]) -> Iterator[Record]:
+    for i, completion in zip(batch, completions, strict=True):
+        answer = {"response": completion.text, "tokens": completion.tokens, "finished": completion.finished}
+        yield {"position": i, **requests[i].record, **answer}

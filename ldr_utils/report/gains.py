@@ -1,0 +1,262 @@
+"""What the study found, beside what the paper reported; for one run, or for several seeds taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldr_utils.report import paper
+from ldr_utils.report.paper import TRAINED, UNSEEN
+from ldr_utils.scores.rows import read_rows, wide
+from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference
+from ldr_utils.study.arms import ARMS
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import PER_RUN, Common, ReportParams, load_params
+from ldr_utils.study.paths import Run
+from ldr_utils.study.text import markdown
+
+TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_reference.csv", "preference")}
+PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
+ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
+TASK_NAMES = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}
+TESTS = ("x_alpacaeval", "mgsm")
+OPTIONAL = ("translations", "tax")  # stages that some studies run without, or that leave no rows
+ALPHA = 0.05
+
+Model = tuple[str, int]  # (arm, t)
+
+
+def collect(run: Run, params: ReportParams) -> pd.DataFrame:
+    """All rows of a run: pairs, then X-AlpacaEval, MGSM and what else was measured of every model and arm."""
+    files = _files(run, params, "results.csv")
+    return pd.concat([read_rows(path) for path in files], ignore_index=True)
+
+
+def inputs(run: Run, params: ReportParams) -> list[Path]:
+    """Manifests of the stages whose rows or pairs the report shows."""
+    return _files(run, params, "manifest.json")
+
+
+def _files(run: Run, params: ReportParams, name: str) -> list[Path]:
+    """The file of that name of every stage that the report shows."""
+    pairs = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
+    found = [folder / name for folder in dict.fromkeys(pairs)]
+    for arm, t in models(params):
+        found += [run.stage(t, task, arm) / name for task in TESTS]
+        found += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / name).exists()]
+    return found
+
+
+def models(params: ReportParams) -> list[Model]:
+    """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each other arm."""
+    return [("lidr", t) for t in range(params.iterations + 1)] + [(arm, 1) for arm in others(params)]
+
+
+def others(params: ReportParams) -> list[str]:
+    """The arms besides the main one: baselines and ablations."""
+    return [arm for arm in params.arms if arm != "lidr"]
+
+
+def set_up(run: Run) -> dict[str, Any]:
+    """The resolved parameters of a run.
+
+    Raises
+    ------
+    InputError
+        When the folder is not a run folder, or its parameters are none of ours.
+    """
+    if not run.params.exists():
+        raise InputError(f"{run.root}: not a run folder (no params.yaml); give a folder that ldr run made")
+    return load_params(run.params).model_dump(exclude=PER_RUN)
+
+
+def read_params(run: Run) -> ReportParams:
+    """The part of a run's resolved parameters that the report needs (see ``set_up``)."""
+    values = set_up(run)
+    return ReportParams(run_dir=str(run.root), **{k: v for k, v in values.items() if k in ReportParams.model_fields})
+
+
+def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int) -> pd.DataFrame:
+    """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``)."""
+    file, column = TASKS[task]
+    tables = [wide(pd.read_csv(run.stage(t, task, arm) / file), column) for run in runs]
+    return tables[0] if len(tables) == 1 else combine_seeds(tables)
+
+
+def groups(params: Common) -> dict[str, list[str]]:
+    """The averages that the paper's claims are about."""
+    found = {
+        "non-dominant": params.non_dominant,
+        "dominant": [params.dominant],
+        "trained": params.languages,
+        "unseen": params.unseen,
+    }
+    return {name: languages for name, languages in found.items() if languages}
+
+
+def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
+    """The comparisons to make: name, the model after, the model before.
+
+    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and M1 against any other arm.
+    """
+    last = params.iterations
+    found = [(f"M{t + 1} - M{t}", ("lidr", t + 1), ("lidr", t)) for t in range(last)]
+    if last > 1:
+        found.append((f"M{last} - M0", ("lidr", last), ("lidr", 0)))
+    return found + [(f"M1 - {ARMS[arm].label}", ("lidr", 1), (arm, 1)) for arm in others(params)]
+
+
+def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
+    """Paired differences between models on the same problems, ours and the paper's.
+
+    Returns
+    -------
+    DataFrame
+        ``task``, ``step`` (e.g. M1 - M0), ``languages`` (a group; in brackets those that the test set has, where it has
+        not all), ``ours``, ``low``, ``high`` (95 % bounds), ``p`` (permutation, Holm-corrected over the table),
+        ``shown`` (see ``shown``), ``n`` (problems), ``paper`` (NaN where it reports nothing). In points (0-100).
+    """
+    rows: list[dict[str, Any]] = []
+    for task in TASKS:
+        scores = {model: problem_scores(runs, task, *model) for model in models(params)}
+        for step, after, before in steps(params):
+            for name, wanted in groups(params).items():
+                found = group_gain(scores[after], scores[before], wanted, params.seed)
+                if found:  # real test sets are not made in every language
+                    own = {"task": task, "step": step, "languages": name + found.pop("only")}
+                    rows.append(own | found | {"paper": paper_gain(task, name, *step.split(" - "))})
+    return corrected(pd.DataFrame(rows))
+
+
+def group_gain(after: pd.DataFrame, before: pd.DataFrame, wanted: list[str], seed: int) -> dict[str, Any]:
+    """Mean paired difference over those of the languages that both tables have; nothing where there are none."""
+    languages = [lang for lang in wanted if lang in after and lang in before]
+    if not languages:
+        return {}
+    d = paired_difference(after[languages], before[languages], seed=seed)["avg"]
+    only = "" if languages == wanted else f" ({', '.join(languages)} only)"
+    return {"only": only, "ours": 100 * d.value, "low": 100 * d.low, "high": 100 * d.high, "p": d.p, "n": d.n}
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """p-values Holm-corrected over the table, and what they say."""
+    table = table.assign(p=list(holm({str(k): p for k, p in table["p"].items()}).values()))
+    return table.assign(shown=[shown(p, value) for p, value in zip(table["p"], table["ours"], strict=True)])
+
+
+def shown(p: float, difference: float) -> str:
+    """What a difference and its corrected p-value say: ``up``, ``down``, or ``no`` (not significant)."""
+    return "no" if p >= ALPHA else "up" if difference > 0 else "down"
+
+
+def ablation(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
+    """M0, and M1 of every arm: its level, and what it has over M1 of the main arm on the same problems.
+
+    Returns
+    -------
+    DataFrame
+        ``arm`` and ``label`` (of M0 ``M0``), ``panel`` (test set and languages), ``value``, ``low``, ``high``,
+        ``difference``, ``difference_low``, ``difference_high`` (NaN for the main arm itself), ``n`` (problems). In
+        points (0-100), with 95 % bounds.
+    """
+    rows: list[dict[str, Any]] = []
+    for task, group in ABLATION:
+        main = problem_scores(runs, task, "lidr", 1)
+        languages = [lang for lang in groups(params).get(group, []) if lang in main]
+        if not languages:  # real test sets are not made in every language
+            continue
+        for arm, t in [("lidr", 0), *((arm, 1) for arm in params.arms)]:
+            own = problem_scores(runs, task, arm, t)[languages]
+            level = mean_interval(own)["avg"]
+            row: dict[str, Any] = {"arm": arm, "label": ARMS[arm].label} if t else {"arm": "M0", "label": "M0"}
+            row |= {"panel": f"{TASK_NAMES[task]} {group}", "n": level.n}
+            row |= {"value": 100 * level.value, "low": 100 * level.low, "high": 100 * level.high}
+            if (arm, t) != ("lidr", 1):
+                d = paired_difference(own, main[languages], seed=params.seed)["avg"]
+                row |= {"difference": 100 * d.value, "difference_low": 100 * d.low, "difference_high": 100 * d.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ablation_markdown(table: pd.DataFrame) -> str:
+    """One row an arm, one column a panel: level, and the difference from the main arm with its bounds."""
+    level = table["value"].map("{:.1f}".format)
+    bounds = table.filter(like="difference").to_numpy()
+    difference = pd.Series([f" ({d:+.1f}: {low:+.1f} to {high:+.1f})" for d, low, high in bounds], table.index)
+    shown = table.assign(text=level + difference.where(table["difference"].notna(), ""))
+    shown = shown.pivot_table(index=["arm", "label"], columns="panel", values="text", aggfunc="first", sort=False)
+    what = [ARMS[arm].description if arm in ARMS else "the base model" for arm, _ in shown.index]
+    shown = shown.reset_index("arm", drop=True).reset_index()
+    shown.insert(1, "what", what)
+    return markdown(shown)
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with the test sets' names as people write them."""
+    return table.assign(task=table["task"].replace(TASK_NAMES))
+
+
+def headline(gains: pd.DataFrame) -> str:
+    """What the last model gained over M0 in the non-dominant languages, on MGSM where it has any of them."""
+    own = gains[gains["languages"].str.startswith("non-dominant") & gains["step"].str.endswith(" - M0")]
+    if own.empty:
+        return "no test set has scores in a non-dominant language"
+    last = own[own["task"] == own["task"].iloc[0]].iloc[-1]
+    return f"{TASK_NAMES[last['task']]} {last['step']} in the non-dominant languages: {last['ours']:+.1f} points"
+
+
+def paper_gain(task: str, group: str, after: str, before: str) -> float:
+    """The paper's difference for the same group of languages (its own unseen ones), in points, or NaN."""
+    languages = {
+        "non-dominant": TRAINED,
+        "dominant": ["en"],
+        "trained": ["en", *TRAINED],
+        "unseen": UNSEEN.get(task, []),
+        "all": ["en", *TRAINED, *UNSEEN.get(task, [])],
+    }[group]
+    values = paper.values(task, PAPER_METRIC[task])
+    if not languages or not {after, before} <= set(values.index):
+        return float("nan")
+    return 100 * float((values.loc[after, languages] - values.loc[before, languages]).to_numpy().mean())
+
+
+def p_text(p: float) -> str:
+    """A p-value with three decimals; one that would round to nothing says so."""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
+def summary_markdown(table: pd.DataFrame) -> str:
+    """The gains as markdown: what moved, by how much, and what the paper saw."""
+    shown = table.copy()
+    shown["ours (95 % interval)"] = [f"{r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in table.itertuples()]
+    shown["paper (Llama-3-8B)"] = [f"{v:+.1f}" if pd.notna(v) else "" for v in table["paper"]]
+    shown["p (Holm)"] = table["p"].map(p_text)
+    shown["significant"] = table["shown"]
+    columns = [
+        "task",
+        "step",
+        "languages",
+        "ours (95 % interval)",
+        "p (Holm)",
+        "significant",
+        "n",
+        "paper (Llama-3-8B)",
+    ]
+    return markdown(shown[columns])
+
+
+def losses(table: pd.DataFrame) -> str:
+    """The gains that are losses: those whose 95 % interval lies below zero, in words."""
+    lost = table[table["high"] < 0]
+    found = [
+        f"{r.task} {r.step}, {r.languages}: {r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in lost.itertuples()
+    ]
+    return "; ".join(found) if found else "none"
+
+
+def figure_paths(run: Run, *patterns: str) -> list[Path]:
+    """Figures that earlier notebooks saved, in the order of the patterns."""
+    return [path for pattern in patterns for path in sorted(run.figures.glob(pattern))]

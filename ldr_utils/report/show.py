@@ -1,0 +1,121 @@
+"""Tables and examples for notebooks. Model output is untrusted: it is escaped wherever it is shown."""
+
+from __future__ import annotations
+
+import html
+import platform
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import HTML, Image, display
+
+from ldr_utils.method.translation import parse_translation
+from ldr_utils.study.provenance import package_versions
+from ldr_utils.study.records import Record
+from ldr_utils.study.text import visible
+
+CELL = "text-align:left; white-space:pre-wrap; vertical-align:top; max-width:32em"
+LONGEST = 600  # characters of an example: three of them must fit a page
+
+
+def versions() -> None:
+    """Print what this notebook runs on."""
+    found = {"python": platform.python_version(), **package_versions()}
+    print(", ".join(f"{name} {value}" for name, value in found.items()))
+
+
+def text_table(rows: Sequence[Record]) -> None:
+    """Show rows of text as an HTML table; every cell is escaped, its control characters made visible."""
+    if not rows:
+        print("nothing to show")
+        return
+    head = "".join(f"<th style='text-align:left'>{html.escape(str(name))}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td style='{CELL}'>{html.escape(visible(str(value)))}</td>" for value in row.values())
+        + "</tr>"
+        for row in rows
+    )
+    display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
+
+
+def counts(sets: Mapping[str, Mapping[str, Sequence[Record]]]) -> pd.DataFrame:
+    """Rows by set and language."""
+    table = {name: {lang: len(rows) for lang, rows in by_language.items()} for name, by_language in sets.items()}
+    return pd.DataFrame(table).T.astype("Int64")
+
+
+def examples(by_language: Mapping[str, Sequence[Record]], languages: Sequence[str], by: str) -> None:
+    """The first prompt of each value of field ``by``, side by side in ``languages``."""
+    first: dict[str, int] = {}
+    for position, record in enumerate(by_language[languages[0]]):
+        first.setdefault(record[by], position)
+    text_table(
+        [
+            {by: value, **{lang: by_language[lang][position]["prompt"] for lang in languages}}
+            for value, position in first.items()
+        ]
+    )
+
+
+def sample(records: Sequence[Record], seed: int, n: int) -> list[Record]:
+    """``n`` random records, the same for the same seed."""
+    return random.Random(seed).sample(list(records), min(n, len(records)))
+
+
+def answers(responses: Mapping[str, Sequence[Record]], seed: int, n: int) -> None:
+    """Random answers of every language."""
+    text_table(
+        [
+            {"lang": lang, "prompt": record["prompt"], "response": record["response"]}
+            for lang, records in responses.items()
+            for record in sample(records, seed, n)
+        ]
+    )
+
+
+def translations(replies: Mapping[tuple[str, str], Sequence[Record]], seed: int, n: int) -> None:
+    """Random translations of every direction; a failed one shows its reason."""
+    rows = []
+    for (source, target), records in replies.items():
+        for record in sample(records, seed, n):
+            parsed = parse_translation(record["response"])
+            shown = parsed.text or f"[{parsed.error}]"
+            rows.append({"direction": f"{source} to {target}", "source": record["source"], "translation": shown})
+    text_table(rows)
+
+
+def pairs(kept: Sequence[Record], seed: int, n: int) -> None:
+    """Random pairs of every language, those with equal sides left out where others exist; long texts are cut."""
+    rows = []
+    for lang in dict.fromkeys(pair["lang"] for pair in kept):
+        own = [pair for pair in kept if pair["lang"] == lang]
+        different = [pair for pair in own if pair["chosen"] != pair["rejected"]]
+        rows += sample(different or own, seed, n)
+    text_table([{name: cut(pair[name]) for name in ("lang", "prompt", "chosen", "rejected")} for pair in rows])
+
+
+def cut(text: str) -> str:
+    """The first ``LONGEST`` characters; what is left out is counted."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} [and {len(text) - LONGEST:,} more characters]"
+
+
+def rounded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """For display: numbers rounded, missing ones left blank."""
+    return table.round(digits).astype(object).where(table.notna(), "")
+
+
+def metric_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Rows of results.csv as metrics by language, averages by split last."""
+    languages = results[results["lang"] != "avg"]
+    averages = results[results["lang"] == "avg"].assign(lang=lambda rows: "avg " + rows["split"])
+    both = pd.concat([languages, averages])
+    wide = both.pivot_table(index="metric", columns="lang", values="value", sort=False)
+    return wide.round(3)
+
+
+def figure(path: Path) -> None:
+    """Show a PNG, at half its pixels so that figures of all widths have letters of one size."""
+    display(Image(filename=str(path), retina=True))

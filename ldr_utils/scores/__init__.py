@@ -1,0 +1,1 @@
+"""From answers to rows of results.csv: one module a task."""

@@ -1,0 +1,48 @@
+"""From responses to scores: one table a task, and the rows of results.csv it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ldr_utils.languages.identify import off_target
+from ldr_utils.languages.numbers import extract, gold_number
+from ldr_utils.study.records import Record
+
+MGSM_METRICS = ("accuracy", "accuracy_phrase", "off_target", "no_answer")
+
+
+def score_mgsm(responses: Sequence[Record], languages: list[str]) -> pd.DataFrame:
+    """Grade MGSM responses.
+
+    Parameters
+    ----------
+    responses : sequence of Record
+        With ``id``, ``lang``, ``gold`` and ``response``.
+    languages : list of str
+        What language identification chooses from.
+
+    Returns
+    -------
+    DataFrame
+        One row a response: ``id``, ``lang``, ``level`` (where the record has one), and the ``MGSM_METRICS``, each 0 or
+        1. ``accuracy`` takes the number after an answer phrase or, failing that, the last one; ``accuracy_phrase``
+        only the former: a wide gap between them says that a model does not end as it was asked to. ``no_answer`` is
+        no number at all.
+    """
+    return pd.DataFrame([_graded(record, languages) for record in responses])
+
+
+def _graded(record: Record, languages: list[str]) -> Record:
+    text, lang, gold = record["response"], record["lang"], gold_number(record["gold"])
+    found = extract(text, lang)
+    return {
+        "id": record["id"],
+        "lang": lang,
+        "level": record.get("level"),
+        "accuracy": float(found.value == gold),
+        "accuracy_phrase": float(found.phrase == gold),
+        "off_target": float(off_target(text, lang, languages)),
+        "no_answer": float(found.value is None),
+    }

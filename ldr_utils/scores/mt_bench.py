@@ -1,0 +1,197 @@
+"""Multilingual MT-Bench (Zheng et al., 2023): M_t answers two turns a question, and the study's judge scores each.
+
+The folder ``mt_bench_dir`` has one file a language, ``<lang>.jsonl``, in the format of FastChat's questions: one object
+a line with ``question_id`` (a whole number), ``category``, ``turns`` (the two user turns) and, where there is one,
+``reference`` (a right answer to each turn, which the judge is shown). Other keys are ignored. Every language has the
+same questions, in any order; a language of the study without a file is left out.
+
+Against the original: decoding is greedy throughout, where MT-Bench samples with a temperature by category, and the
+judge is asked in our own words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldr_utils.judges.verdicts import Answer, Judge, judged, unusable
+from ldr_utils.policy.generate import Generator, Request, generate_file
+from ldr_utils.scores.rows import plain, rows, summarise
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.params import TaxParams
+from ldr_utils.study.paths import from_root
+from ldr_utils.study.records import DataSet, Exchange, Record
+
+TURNS = (1, 2)
+METRICS = {"score": [1, 2], "score_turn1": [1], "score_turn2": [2]}  # the turns that each is the mean of
+POINTS = 10  # of the judge's scale
+
+
+def question_files(params: TaxParams) -> dict[str, Path]:
+    """Files with questions, by language of the study; none without ``mt_bench_dir``.
+
+    Raises
+    ------
+    InputError
+        When the folder is missing, or has no file of the dominant language.
+    """
+    if not params.mt_bench_dir:
+        return {}
+    folder = from_root(params.mt_bench_dir)
+    name = f"{params.dominant}.jsonl"
+    if not folder.is_dir():
+        raise InputError(f"mt_bench_dir: {folder} is not a folder; give one that has {name}, and so on by language")
+    if not (folder / name).is_file():
+        raise InputError(f"mt_bench_dir: {folder} lacks {name}, the questions in the dominant language; add it")
+    files = {lang: folder / f"{lang}.jsonl" for lang in params.all_languages}
+    return {lang: path for lang, path in files.items() if path.is_file()}
+
+
+def read_questions(params: TaxParams) -> DataSet:
+    """Questions by language, in the order of the dominant language's file.
+
+    Returns
+    -------
+    DataSet
+        Records with ``id``, ``lang``, ``category``, ``turns`` and ``references`` (two texts each, empty where the file
+        has none).
+
+    Raises
+    ------
+    InputError
+        When a file is missing or broken, or has other questions than the dominant language's.
+    """
+    files = question_files(params)
+    sets = {lang: _read(path, lang) for lang, path in files.items()}
+    for lang, own in sets.items():
+        if odd := sorted(own.keys() ^ sets[params.dominant].keys()):
+            where = f"{files[lang]}: question_id: {odd[0]} is"
+            there = f"here, but not in {params.dominant}.jsonl" if odd[0] in own else "missing"
+            raise InputError(f"{where} {there}; give every language the same questions")
+    return {lang: [own[number] for number in sets[params.dominant]] for lang, own in sets.items()}
+
+
+def _read(path: Path, lang: str) -> dict[int, Record]:
+    found: dict[int, Record] = {}
+    for line, row in enumerate(read_jsonl(path), 1):
+        where, number = f"{path}: row {line}", row.get("question_id")
+        if type(number) is not int or not 0 <= number < 10**9:
+            raise InputError(f"{where}: question_id: is missing or not a whole number below 10^9; correct it")
+        if number in found:
+            raise InputError(f"{where}: question_id: {number} is there twice; remove one")
+        if not _is_text(row.get("category")):
+            raise InputError(f"{where}: category: is missing or holds no text; add it")
+        found[number] = _question(number, row, lang, where)
+    return found
+
+
+def _question(number: int, row: Record, lang: str, where: str) -> Record:
+    turns, references = row.get("turns"), row.get("reference") or []
+    if not isinstance(turns, list) or len(turns) != len(TURNS) or not all(_is_text(turn) for turn in turns):
+        raise InputError(f"{where}: turns: is not a list of two texts; give both user turns")
+    if not isinstance(references, list) or len(references) > len(TURNS) or not all(map(_is_reference, references)):
+        raise InputError(f"{where}: reference: is not a list of at most two texts; correct or remove it")
+    padded = [*(reference or "" for reference in references), "", ""][: len(TURNS)]
+    fields = {"id": f"mt-bench-{number}", "lang": lang, "category": row["category"]}
+    return fields | {"turns": turns, "references": padded}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+
+
+def _is_reference(value: Any) -> bool:
+    return value is None or value == "" or _is_text(value)
+
+
+def answer(generator: Generator, questions: DataSet, folder: Path) -> DataSet:
+    """Let M_t answer both turns of every question, the second with the first and its own answer before it.
+
+    Returns
+    -------
+    DataSet
+        Kept in ``folder``/turn1 and /turn2, a file a language: ``id``, ``lang``, ``category``, ``turn``, ``prompt``,
+        ``earlier`` (what was said before, as [user, assistant]), ``reference``, ``response``, ``tokens``, ``finished``.
+    """
+    answers: DataSet = {}
+    for lang, own in questions.items():
+        opening = [_request(question, 1, []) for question in own]
+        first = generate_file(generator, opening, folder / "turn1" / f"{lang}.jsonl", f"{lang}, turn 1")
+        following = [
+            _request(question, 2, [(question["turns"][0], reply["response"])])
+            for question, reply in zip(own, first, strict=True)
+        ]
+        answers[lang] = first + generate_file(
+            generator, following, folder / "turn2" / f"{lang}.jsonl", f"{lang}, turn 2"
+        )
+    return answers
+
+
+def _request(question: Record, turn: int, earlier: list[Exchange]) -> Request:
+    prompt, reference = question["turns"][turn - 1], question["references"][turn - 1]
+    fields = {key: question[key] for key in ("id", "lang", "category")}
+    said = {"earlier": [list(exchange) for exchange in earlier], "reference": reference}
+    return Request(fields | {"turn": turn, "prompt": prompt} | said, prompt, earlier=tuple(earlier))
+
+
+def score(judge: Judge, answers: DataSet) -> pd.DataFrame:
+    """Have every answer scored, in the light of what was said before it and of its reference.
+
+    Returns
+    -------
+    DataFrame
+        One row an answer: ``id``, ``lang``, ``category``, ``turn``, ``score`` (0 to 10; NaN where the judge gave none),
+        ``status``.
+    """
+    records = [record for own in answers.values() for record in own]
+    scores = judge.score([_shown(record) for record in records])
+    keys = ("id", "lang", "category", "turn")
+    table = [
+        {key: record[key] for key in keys} | {"score": found.points, "status": found.status}
+        for record, found in zip(records, scores, strict=True)
+    ]
+    return pd.DataFrame(table).astype({"score": float})
+
+
+def _shown(record: Record) -> Answer:
+    earlier = [(user, assistant) for user, assistant in record["earlier"]]
+    return Answer(record, record["response"], earlier, record["reference"])
+
+
+def category_table(scores: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """Mean scores (both turns) by category and language."""
+    return scores.pivot_table(index="category", columns="lang", values="score", sort=False).reindex(columns=languages)
+
+
+def result_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]:
+    """Rows of results.csv, task ``mt_bench``: ``METRICS`` with 95 % bounds, and counts of answers without a verdict.
+
+    A question counts where all turns of a metric have a score: without missing verdicts ``score`` is MT-Bench's mean
+    over all turns. The questions are the unit of resampling, in all of their languages.
+    """
+    model, task = f"M{params.t}", "mt_bench"
+    by_turn = judged(scores).pivot(index=["id", "lang"], columns="turn", values="score").reindex(columns=TURNS)
+    found: list[dict[str, Any]] = []
+    for metric, turns in METRICS.items():
+        shares = (by_turn[turns].mean(axis=1, skipna=False).dropna() / POINTS).clip(upper=1)  # sums of weights round
+        if len(shares):
+            table = shares.rename(metric).reset_index()
+            found += [_times_points(row) for row in summarise(table, metric, params, params.arm, model, task)]
+    return found + _count_rows(scores, params)
+
+
+def _count_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]:
+    """Answers without a verdict by status; counts have no bounds, ``n`` is all answers of the language."""
+    asked, found = scores.groupby("lang").size(), []
+    for status, counts in unusable(scores).items():
+        present = [lang for lang in params.all_languages if lang in counts]
+        by_language = {lang: plain(counts[lang], int(asked[lang])) for lang in present}
+        found += rows(params, params.arm, f"M{params.t}", "mt_bench", str(status), by_language)
+    return found
+
+
+def _times_points(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {key: POINTS * row[key] for key in ("value", "low", "high")}

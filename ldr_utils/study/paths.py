@@ -1,0 +1,87 @@
+"""Where things lie: in the repository and in a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldr_utils.study.arms import ARMS
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def from_root(path: str | Path) -> Path:
+    """``path`` as given when absolute, otherwise relative to the repository: the same from any working directory."""
+    return ROOT / path
+
+
+def run_folder(study: str, out: Path | None) -> Path:
+    """Where a study runs: ``out``, relative to the working directory, or ``runs/<study>`` of the repository."""
+    return from_root(f"runs/{study}") if out is None else out.resolve()
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run folder (the layout is a contract with tools outside the project)."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, run_dir: str | Path) -> Run:
+        return cls(from_root(run_dir))
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    @property
+    def figures(self) -> Path:
+        return self.report / "figures"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    def prompts(self, t: int) -> Path:
+        return self.data / f"iteration{t}"
+
+    def test_set(self, task: str) -> Path:
+        return self.data / task
+
+    def model(self, t: int, arm: str = "lidr") -> Path:
+        """Folder of M_t. M_0 is shared by the arms; the main arm has the top level to itself."""
+        return self.root / model_name(t, arm)
+
+    def stage(self, t: int, name: str, arm: str = "lidr") -> Path:
+        return self.model(t, arm) / name
+
+    def pairs(self, t: int, arm: str = "lidr") -> Path:
+        """Folder of the pairs that an arm's M_{t+1} is trained on."""
+        return self.root / pairs_name(t, arm)
+
+    def adapter(self, t: int, arm: str = "lidr") -> list[Path]:
+        """Manifest of M_t's adapter; none for M_0."""
+        return [] if t == 0 else [self.stage(t, "adapter", arm) / "manifest.json"]
+
+    def inputs(self, t: int, arm: str = "lidr") -> list[Path]:
+        """What every stage that lets M_t answer prompts starts from."""
+        return [self.data / "manifest.json", *self.adapter(t, arm)]
+
+
+def model_name(t: int, arm: str) -> str:
+    """``M1``, or ``arms/sft/M1``: the name of M_t inside a run folder."""
+    return f"M{t}" if t == 0 or arm == "lidr" else f"arms/{arm}/M{t}"
+
+
+def pairs_name(t: int, arm: str) -> str:
+    """``M0/pairs``, or ``arms/no_equal_pairs/M0/pairs`` for an arm that selects its pairs itself."""
+    return f"arms/{arm}/M{t}/pairs" if ARMS[arm].pairs else f"{model_name(t, arm)}/pairs"

@@ -1,0 +1,34 @@
+"""Text that nobody vouches for, on its way to a person: marks that act on a screen become visible instead."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+# Controls (ANSI escapes begin with one), what breaks lines or turns the direction of writing, and half characters.
+MARKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""``text`` with every such mark spelled out (``\x1b``, ``\u202e``); line breaks and tabs stay."""
+    return MARKS.sub(lambda mark: mark.group().encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """``text`` for a terminal: marks spelled out, every run of blanks and line breaks one space."""
+    return visible(" ".join(text.split()))
+
+
+def markdown(table: pd.DataFrame, digits: int = 1) -> str:
+    """A table as GitHub markdown; numbers rounded, missing ones left empty."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return "" if pd.isna(value) else f"{value:.{digits}f}"
+        return str(value)
+
+    head = [" ".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in table.columns]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in table.itertuples(index=False, name=None)]
+    return "\n".join(lines)
