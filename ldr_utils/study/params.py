@@ -133,10 +133,15 @@ class ModelParams(ArmParams):
     threads: Positive = 2
 
 
-class DecodingParams(ModelParams):
-    """Stages that generate (greedily, as the paper does)."""
+class BatchParams(ModelParams):
+    """Stages that put prompts to M_t in batches."""
 
     batch_size: Positive = 100
+
+
+class DecodingParams(BatchParams):
+    """Stages that generate (greedily, as the paper does)."""
+
     max_new_tokens: Positive = 110
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     backend: Literal["auto", "transformers", "vllm"] = "auto"
@@ -193,18 +198,26 @@ class JudgeParams(Common):
         return self
 
 
-class PairsParams(ArmParams, JudgeParams):
-    """04_pairs."""
-
-    english_pairs: Literal["all", "last"] = "all"
-    pair_languages: Literal["all", "non_dominant", "dominant"] = "all"
-    equal_pairs: Literal["keep", "drop"] = "keep"
+class OwnPairsParams(ArmParams):
+    """Stages of the pairs of an arm: M0 has pairs of its own for those arms that select them, and for the main one."""
 
     @model_validator(mode="after")
     def _arm_has_pairs_of_its_own(self) -> Self:
         if self.t == 0 and self.arm != "lidr" and not ARMS[self.arm].pairs:
             raise ValueError(f"arm: {self.arm} is trained on M0's pairs of lidr; set arm to lidr")
         return self
+
+
+class PairsParams(OwnPairsParams):
+    """04_pairs."""
+
+    english_pairs: Literal["all", "last"] = "all"
+    pair_languages: Literal["all", "non_dominant", "dominant"] = "all"
+    equal_pairs: Literal["keep", "drop"] = "keep"
+
+
+class PremiseParams(OwnPairsParams, JudgeParams):
+    """04b_premise."""
 
 
 class TrainingParams(ModelParams):
@@ -232,7 +245,7 @@ class TrainingParams(ModelParams):
         return self
 
 
-class AlpacaParams(DecodingParams, JudgeParams):
+class AlpacaParams(ArmParams, JudgeParams):
     """06_x_alpacaeval; a second judge, if there is one, shares the first one's endpoint, key and budget."""
 
     second_judge: Literal["none", "rubric", "local", "openai"] = "none"
@@ -252,20 +265,38 @@ class AlpacaParams(DecodingParams, JudgeParams):
         return self.model_copy(update={"judge": self.second_judge, "judge_model": self.second_judge_model})
 
 
-class MgsmParams(DecodingParams):
+class MgsmParams(ArmParams):
     """07_mgsm."""
+
+
+class TaxParams(DecodingParams):
+    """07b_alignment_tax: what the micro world's M_t keeps; always with transformers, for a perplexity takes
+    probabilities."""
+
+    tax_problems: Annotated[int, Field(ge=2)] = 40
 
 
 BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, never a path
 
 
-class TaxParams(DecodingParams, JudgeParams):
-    """07b_alignment_tax: what M_t keeps; always with transformers, for a perplexity takes probabilities."""
+class BenchmarksParams(BatchParams):
+    """07c_benchmarks."""
 
-    source: Source = "micro"
-    tax_problems: Annotated[int, Field(ge=2)] = 40
     benchmarks: list[BenchmarkName] = []
+
+
+class MtBenchQuestions(Common):
+    """Stages that read MT-Bench's questions."""
+
     mt_bench_dir: PathText = ""
+
+
+class AnswersParams(DecodingParams, MtBenchQuestions):
+    """05b_answers: M_t answers every test set of the study."""
+
+
+class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
+    """07d_mt_bench."""
 
     @model_validator(mode="after")
     def _mt_bench_has_a_judge(self) -> Self:
@@ -308,17 +339,31 @@ NOTEBOOKS: dict[str, type[_Params]] = {
     "02_generation": GenerationParams,
     "03_translation": TranslationParams,
     "04_pairs": PairsParams,
+    "04b_premise": PremiseParams,
     "05_qlora_dpo": TrainingParams,
+    "05b_answers": AnswersParams,
     "06_x_alpacaeval": AlpacaParams,
     "07_mgsm": MgsmParams,
     "07b_alignment_tax": TaxParams,
+    "07c_benchmarks": BenchmarksParams,
+    "07d_mt_bench": MtBenchParams,
     "08_report": ReportParams,
 }
 PER_RUN = {"t", "arm", "run_dir"}  # set by the driver, not by a params file
 
 
 class StudyParams(
-    DataParams, GenerationParams, TranslationParams, TrainingParams, AlpacaParams, TaxParams, ReportParams, PairsParams
+    DataParams,
+    GenerationParams,
+    TranslationParams,
+    TrainingParams,
+    AnswersParams,
+    AlpacaParams,
+    TaxParams,
+    BenchmarksParams,
+    MtBenchParams,
+    ReportParams,
+    PairsParams,
 ):
     """Everything a params file may say; ``t`` and ``arm`` are set by the driver for every stage."""
 
