@@ -13,9 +13,8 @@ from ldr_utils.commands.run import run_study
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.stages import STAGES
 from ldr_utils.study.text import one_line
-
-STAGES = ("data", "generation", "translation", "pairs", "training", "x_alpacaeval", "mgsm", "tax", "report")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<study>)")
     run.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)")
-    run.add_argument("--until", choices=STAGES, default="report", metavar="STAGE", help="one of %(choices)s")
+    names = [stage.name for stage in STAGES]
+    run.add_argument("--until", choices=names, default="report", metavar="STAGE", help="one of %(choices)s")
     doctor = commands.add_parser("doctor", help="say whether a study would run on this machine")
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")

@@ -128,7 +128,7 @@ def _publish(
         "significance": claims.significance_markdown(claims.significance(runs, params[0])),
         "arms": gains.ablation_markdown(ablation),
     }
-    write_text(out / "README.md", _readme(results, params, gains.set_up(first), moved, texts, out))
+    write_text(out / "README.md", _readme(results, params, gains.study(first).model_dump(), moved, texts, out))
 
 
 def _portable(notebook: Path) -> str:

@@ -1,6 +1,8 @@
 """Run one notebook with papermill, as a rule of the Snakefile does.
 
-``python -m ldr_utils.commands.execute PARENT NAME OUTPUT JSON``, where PARENT is the process id of Snakemake
+``python -m ldr_utils.commands.execute PARENT NAME OUTPUT JSON``, where PARENT is the process id of Snakemake and the
+working directory is the run folder: its name is no part of what a stage is told, so that a folder that was moved or
+renamed is as complete as before.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.commands.lifeline import die_with_parent
-from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.arms import MAIN
+from ldr_utils.study.paths import NOTEBOOKS, shortest
 from ldr_utils.study.text import one_line
 
 START_SECONDS = 600  # on a busy machine or a cold network disk a kernel takes more than the usual minute to start
@@ -29,7 +32,7 @@ KERNEL = [  # extra arguments of every kernel
 def label(name: str, values: dict[str, Any]) -> str:
     """Short name of a stage for the terminal, e.g. ``[M1 sft 05_qlora_dpo]``."""
     place = f"M{values['t']} " if "t" in values else ""
-    arm = f"{values['arm']} " if values.get("arm", "lidr") != "lidr" else ""
+    arm = f"{values['arm']} " if values.get("arm", MAIN) != MAIN else ""
     return f"[{place}{arm}{name}]"
 
 
@@ -101,4 +104,5 @@ def _headline(notebook: Any) -> str:
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
-    sys.exit(execute(sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])))
+    given = json.loads(sys.argv[4]) | {"run_dir": shortest(Path.cwd())}
+    sys.exit(execute(sys.argv[2], Path(sys.argv[3]), given))

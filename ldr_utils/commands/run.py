@@ -38,7 +38,7 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
     cores : int
         Processor cores for stages that can run side by side.
     until : str
-        The stage to stop after, in every iteration: a key of the Snakefile's targets.
+        The stage to stop after, in every iteration (see ``study.stages``).
 
     Returns
     -------
@@ -91,7 +91,7 @@ def _write_config(run: Run, params: StudyParams, until: str) -> Path:
     config = run.root / "snakemake.json"
     try:
         write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-        write_text(config, json.dumps({"params": values, "run_dir": _shortest(run.root), "until": until}))
+        write_text(config, json.dumps({"params": values, "until": until}))
     except OSError as error:
         raise InputError(f"{run.root}: cannot be written ({error.strerror}); make room, or give --out") from None
     return config
@@ -119,8 +119,3 @@ def _run(command: list[str], claim: BinaryIO) -> int:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
-
-
-def _shortest(path: Path) -> str:
-    """Relative to the repository where it lies inside, so that nothing in a run tells where the clone was."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

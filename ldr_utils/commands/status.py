@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,19 +10,11 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.locks import LOCK, is_locked
 from ldr_utils.study.manifests import damaged, fingerprint, read_manifest
 from ldr_utils.study.params import StudyParams, load_params
-from ldr_utils.study.paths import ROOT, Run, model_name, pairs_name
+from ldr_utils.study.paths import ROOT, Run
 from ldr_utils.study.provenance import code_hash
+from ldr_utils.study.stages import Place, places, values
 
 State = Literal["done", "running", "stopped", "stale", "damaged", "missing"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a stage of a study writes, and which notebook it is."""
-
-    folder: str
-    notebook: str
-    arm: str = "lidr"
 
 
 @dataclass(frozen=True)
@@ -35,26 +26,6 @@ class Row:
     seconds: float | None
     memory: float | None  # MB
     note: str
-
-
-def places(study: StudyParams) -> Iterator[Place]:
-    """Every stage of a study, in the order of the work (the Snakefile decides what really runs when)."""
-    yield Place("data", "01_data")
-    for t in range(study.iterations + 1):
-        arms = study.arms if t == 1 else ["lidr"]
-        for arm in arms:
-            model = model_name(t, arm)
-            if t > 0:
-                yield Place(f"{model}/adapter", "05_qlora_dpo", arm)
-            yield Place(f"{model}/x_alpacaeval", "06_x_alpacaeval", arm)
-            yield Place(f"{model}/mgsm", "07_mgsm", arm)
-            yield Place(f"{model}/tax", "07b_alignment_tax", arm)
-        if t < study.iterations:
-            yield Place(f"M{t}/responses", "02_generation")
-            yield Place(f"M{t}/translations", "03_translation")
-            folders = {pairs_name(t, arm): arm for arm in reversed(study.arms if t == 0 else ["lidr"])}
-            yield from (Place(folder, "04_pairs", arm) for folder, arm in reversed(folders.items()))
-    yield Place("report/summary", "08_report")
 
 
 def look(run: Run, study: StudyParams, place: Place) -> Row:
@@ -83,14 +54,14 @@ def look(run: Run, study: StudyParams, place: Place) -> Row:
 
 def _changed_params(manifest: dict[str, Any], study: StudyParams, place: Place) -> list[str]:
     """Parameters that differ from those the stage ran with; what ``auto`` was settled as does not."""
-    then, now = manifest.get("params", {}), study.for_notebook(place.notebook, place.arm)
+    then, now = manifest.get("params", {}), values(study, place)
     keys = [key for key in now if key in then and now[key] != then[key] and now[key] != "auto"]
     return [f"{key} {then[key]} -> {now[key]}" for key in keys]
 
 
 def _changed_code(manifest: dict[str, Any], place: Place) -> list[str]:
-    same = manifest.get("code", {}).get("notebook") == code_hash(place.notebook)
-    return [] if same else [f"code of {place.notebook} changed"]
+    same = manifest.get("code", {}).get("notebook") == code_hash(place.stage.notebook)
+    return [] if same else [f"code of {place.stage.notebook} changed"]
 
 
 def _changed_inputs(manifest: dict[str, Any], run: Run) -> list[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.data.coverage import check_languages, folder
+from ldr_utils.data.coverage import TESTS, check_languages, folder
 from ldr_utils.data.files import LOCAL, Source, real_sets
 from ldr_utils.micro.sets import micro_sets
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
-from ldr_utils.study.params import DataParams
+from ldr_utils.study.params import ArmParams, DataParams
 from ldr_utils.study.paths import Run
 from ldr_utils.study.records import DataSet
 
@@ -83,11 +84,16 @@ def check_unchanged(run: Run, sources: Sequence[Source]) -> None:
                 raise InputError(f"{file}: {pin} gave another file before; clear the download cache, or remove {path}")
 
 
+def write_set(folder: Path, by_language: DataSet) -> None:
+    """Write one file a language, ``<lang>.jsonl``."""
+    for lang, records in by_language.items():
+        write_jsonl(folder / f"{lang}.jsonl", records)
+
+
 def write_sets(run: Run, sets: dict[str, DataSet], sources: Sequence[Source]) -> None:
     """Write every set as ``data/<set>/<lang>.jsonl``, and where they came from as ``data/sources.json``."""
     for name, by_language in sets.items():
-        for lang, records in by_language.items():
-            write_jsonl(run.data / name / f"{lang}.jsonl", records)
+        write_set(run.data / name, by_language)
     text = json.dumps([asdict(source) for source in sources], indent=1, ensure_ascii=False)
     write_text(run.data / "sources.json", text + "\n")
 
@@ -148,3 +154,25 @@ def read_set(run: Run, name: str, languages: Sequence[str]) -> DataSet:
 def referenced(by_language: DataSet) -> DataSet:
     """The languages whose records have reference answers."""
     return {lang: records for lang, records in by_language.items() if "reference" in records[0]}
+
+
+def read_tests(run: Run, languages: Sequence[str]) -> dict[str, DataSet]:
+    """Every test set of a run, in those of ``languages`` that it has."""
+    return {name: read_set(run, name, languages_in_run(run, name, languages)) for name in TESTS}
+
+
+def read_answers(run: Run, name: str, params: ArmParams, t: int | None = None) -> DataSet:
+    """What M_t answered to a test set (05b), in the languages that it was asked in.
+
+    Parameters
+    ----------
+    name : str
+        The test set.
+    params : ArmParams
+        The study's languages, and the model.
+    t : int, optional
+        Another model of the same arm.
+    """
+    folder = run.stage(params.t if t is None else t, "answers", params.arm) / name
+    files = {lang: folder / f"{lang}.jsonl" for lang in params.all_languages}
+    return {lang: read_jsonl(path) for lang, path in files.items() if path.exists()}

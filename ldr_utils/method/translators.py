@@ -17,7 +17,7 @@ from ldr_utils.policy.generate import Completion, Generator, Request, decode, ge
 from ldr_utils.policy.load import base_source, choose_dtype, missing_folder, unloadable
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.jsonl import read_finished_lines, write_jsonl
+from ldr_utils.study.jsonl import write_jsonl
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.records import Record
 
@@ -128,11 +128,9 @@ class Seq2SeqTranslator:
         return cls(model.eval(), tokenizer, params)
 
     def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
-        by_sentence = path.with_name(f"{path.stem}.sentences.jsonl")
-        if not path.exists():
-            write_jsonl(path, self._translations(responses, source, target, by_sentence))
-        by_sentence.unlink(missing_ok=True)
-        return list(read_finished_lines(path))
+        joint = self._translations(responses, source, target, path.parent / "sentences" / path.name)
+        write_jsonl(path, joint)
+        return joint
 
     def _translations(self, responses: Sequence[Record], source: str, target: str, by_sentence: Path) -> list[Record]:
         requests = [request for record in responses for request in sentence_requests(record)]

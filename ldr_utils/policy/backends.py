@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Literal, TypeVar
 
-from ldr_utils.policy.generate import Generator
+from ldr_utils.policy.generate import Completion, Generator
 from ldr_utils.policy.transformers import TransformersGenerator
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DecodingParams
@@ -90,6 +91,8 @@ def settle_backend(params: P) -> P:
 def open_generator(params: DecodingParams, t: int) -> Iterator[Generator]:
     """M_t, ready to complete prompts; its memory is free again at the end of the ``with`` block.
 
+    The model is loaded when the first prompt comes: a stage that finds all of its answers does not pay for it.
+
     Parameters
     ----------
     params : DecodingParams
@@ -97,13 +100,37 @@ def open_generator(params: DecodingParams, t: int) -> Iterator[Generator]:
     t : int
         0 for the base model; above, with the adapter of the run folder.
     """
-    from ldr_utils.policy.vllm import VllmGenerator
-
-    if params.backend == "auto":
-        params = settle_backend(params)
-    kind = VllmGenerator if params.backend == "vllm" else TransformersGenerator
-    generator: Generator = kind.load(params, t)
+    generator = _OnDemand(params, t)
     try:
         yield generator
     finally:
         generator.close()
+
+
+class _OnDemand:
+    """A generator that is loaded when it is first asked for something."""
+
+    def __init__(self, params: DecodingParams, t: int) -> None:
+        self.params, self.t = params, t
+
+    @cached_property
+    def loaded(self) -> Generator:
+        from ldr_utils.policy.vllm import VllmGenerator
+
+        params = settle_backend(self.params) if self.params.backend == "auto" else self.params
+        kind = VllmGenerator if params.backend == "vllm" else TransformersGenerator
+        return kind.load(params, self.t)
+
+    @property
+    def batch_size(self) -> int:
+        return self.loaded.batch_size
+
+    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
+        return self.loaded.prompt_ids(messages, prefill)
+
+    def complete(self, prompts: list[list[int]]) -> list[Completion]:
+        return self.loaded.complete(prompts)
+
+    def close(self) -> None:
+        if "loaded" in vars(self):
+            self.loaded.close()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, write_jsonl
-from ldr_utils.study.progress import track
-from ldr_utils.study.records import Exchange, Record
+from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, write_jsonl, write_text
+from ldr_utils.study.progress import say, track
+from ldr_utils.study.provenance import digest
+from ldr_utils.study.records import DataSet, Exchange, Record
+
+ASKED = "requests.json"  # beside answers: checksums of what each file answers
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,14 @@ class Generator(Protocol):
         """Free the memory of the model."""
 
 
+def answer(generator: Generator, prompts: DataSet, folder: Path) -> DataSet:
+    """Let M_t answer prompts in every language: one file a language, in ``folder``."""
+    return {
+        lang: generate_file(generator, [Request(r, r["prompt"]) for r in records], folder / f"{lang}.jsonl", lang)
+        for lang, records in prompts.items()
+    }
+
+
 def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Positions sorted by length and cut into batches: little padding, and the same batches on every run."""
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
@@ -77,17 +89,19 @@ def decode(ids: Sequence[int], tokenizer: Any, stops: set[int]) -> Completion:
 def generate_file(generator: Generator, requests: list[Request], path: Path, what: str) -> list[Record]:
     """Complete ``requests`` and write one record each to ``path``, in the order of the requests.
 
-    Finished batches are kept in ``path.partial`` while the file grows; a re-run repeats at most one batch. Batches are
-    the same on every run, so that what padding or scheduling does to the last bits of a float does not depend on where
-    a run broke.
+    A file that answers these very requests already is read. Finished batches are kept in ``path.partial`` while the
+    file grows; a re-run repeats at most one batch. Batches are the same on every run, so that what padding or
+    scheduling does to the last bits of a float does not depend on where a run broke. Answers to other requests, left by
+    a study that asked something else, are kept in ``path.earlier`` until the new ones are there.
 
     Returns
     -------
     list of Record
         Each request's record with ``response``, ``tokens`` and ``finished`` added.
     """
-    if path.exists():
+    if is_answered(path, requests):
         return list(read_finished_lines(path))
+    _expect(path, requests)
     partial = path.with_name(path.name + ".partial")
     done = {record["position"]: record for record in read_finished_lines(partial)}
     prompts = [generator.prompt_ids(request.messages(), request.prefill) for request in requests]
@@ -100,8 +114,42 @@ def generate_file(generator: Generator, requests: list[Request], path: Path, wha
         done.update({record["position"]: record for record in records})
     results = [{k: v for k, v in done[i].items() if k != "position"} for i in range(len(requests))]
     write_jsonl(path, results)
-    partial.unlink(missing_ok=True)
+    for leftover in (partial, _earlier(path)):
+        leftover.unlink(missing_ok=True)
     return results
+
+
+def is_answered(path: Path, requests: list[Request]) -> bool:
+    """Whether ``path`` holds the answers to these very requests: the same records, prompts and beginnings."""
+    return path.exists() and _asked(path).get(path.name) == _digest(requests)
+
+
+def _expect(path: Path, requests: list[Request]) -> None:
+    """Note beside ``path`` what it will answer, and put away what answers something else."""
+    asked, wanted, earlier = _asked(path), _digest(requests), _earlier(path)
+    if asked.get(path.name) == wanted:
+        return
+    if path.exists():
+        path.replace(earlier)
+        say(f"{path.name} answers other prompts: made again. What was there is kept as {earlier.name} until then")
+    path.with_name(path.name + ".partial").unlink(missing_ok=True)
+    write_text(path.parent / ASKED, json.dumps(asked | {path.name: wanted}, indent=1, sort_keys=True) + "\n")
+
+
+def _asked(path: Path) -> dict[str, str]:
+    """Checksums of the requests behind the files of a folder, by name; empty where that cannot be read."""
+    try:
+        return dict(json.loads((path.parent / ASKED).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _digest(requests: list[Request]) -> str:
+    return digest([[request.record, request.messages(), request.prefill] for request in requests])
+
+
+def _earlier(path: Path) -> Path:
+    return path.with_name(path.name + ".earlier")
 
 
 def _records(requests: list[Request], batch: list[int], completions: list[Completion]) -> Iterator[Record]:

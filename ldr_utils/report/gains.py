@@ -14,40 +14,24 @@ from ldr_utils.scores.rows import read_rows, wide
 from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference
 from ldr_utils.study.arms import ARMS
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import PER_RUN, Common, ReportParams, load_params
+from ldr_utils.study.params import Common, ReportParams, StudyParams, load_params
 from ldr_utils.study.paths import Run
+from ldr_utils.study.stages import places
 from ldr_utils.study.text import markdown
 
 TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_reference.csv", "preference")}
 PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
 ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
 TASK_NAMES = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}
-TESTS = ("x_alpacaeval", "mgsm")
-OPTIONAL = ("translations", "tax")  # stages that some studies run without, or that leave no rows
 ALPHA = 0.05
 
 Model = tuple[str, int]  # (arm, t)
 
 
-def collect(run: Run, params: ReportParams) -> pd.DataFrame:
-    """All rows of a run: pairs, then X-AlpacaEval, MGSM and what else was measured of every model and arm."""
-    files = _files(run, params, "results.csv")
-    return pd.concat([read_rows(path) for path in files], ignore_index=True)
-
-
-def inputs(run: Run, params: ReportParams) -> list[Path]:
-    """Manifests of the stages whose rows or pairs the report shows."""
-    return _files(run, params, "manifest.json")
-
-
-def _files(run: Run, params: ReportParams, name: str) -> list[Path]:
-    """The file of that name of every stage that the report shows."""
-    pairs = [run.pairs(t) for t in range(params.iterations)] + [run.pairs(0, arm) for arm in params.arms]
-    found = [folder / name for folder in dict.fromkeys(pairs)]
-    for arm, t in models(params):
-        found += [run.stage(t, task, arm) / name for task in TESTS]
-        found += [path for task in OPTIONAL if (path := run.stage(t, task, arm) / name).exists()]
-    return found
+def collect(run: Run) -> pd.DataFrame:
+    """All rows of a run, of every stage that has any, in the order of the work."""
+    paths = [run.root / place.folder / "results.csv" for place in places(study(run)) if place.stage.name != "report"]
+    return pd.concat([read_rows(path) for path in paths if path.exists()], ignore_index=True)
 
 
 def models(params: ReportParams) -> list[Model]:
@@ -60,7 +44,7 @@ def others(params: ReportParams) -> list[str]:
     return [arm for arm in params.arms if arm != "lidr"]
 
 
-def set_up(run: Run) -> dict[str, Any]:
+def study(run: Run) -> StudyParams:
     """The resolved parameters of a run.
 
     Raises
@@ -70,13 +54,13 @@ def set_up(run: Run) -> dict[str, Any]:
     """
     if not run.params.exists():
         raise InputError(f"{run.root}: not a run folder (no params.yaml); give a folder that ldr run made")
-    return load_params(run.params).model_dump(exclude=PER_RUN)
+    return load_params(run.params)
 
 
 def read_params(run: Run) -> ReportParams:
-    """The part of a run's resolved parameters that the report needs (see ``set_up``)."""
-    values = set_up(run)
-    return ReportParams(run_dir=str(run.root), **{k: v for k, v in values.items() if k in ReportParams.model_fields})
+    """The part of a run's resolved parameters that the report needs (see ``study``)."""
+    values = study(run).model_dump(include=ReportParams.model_fields.keys())
+    return ReportParams(**values | {"run_dir": str(run.root)})
 
 
 def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from IPython.display import HTML, Image, display
 
 from ldr_utils.method.translation import parse_translation
+from ldr_utils.report import figures
 from ldr_utils.study.provenance import package_versions
 from ldr_utils.study.records import Record
 from ldr_utils.study.text import visible
@@ -24,6 +25,12 @@ def versions() -> None:
     """Print what this notebook runs on."""
     found = {"python": platform.python_version(), **package_versions()}
     print(", ".join(f"{name} {value}" for name, value in found.items()))
+
+
+def opening() -> None:
+    """How every notebook opens: the style of its figures, and what it runs on."""
+    figures.use_style()
+    versions()
 
 
 def text_table(rows: Sequence[Record]) -> None:

@@ -13,7 +13,7 @@ from ldr_utils.scores.rows import rows
 from ldr_utils.scores.stats import Interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.params import TaxParams
+from ldr_utils.study.params import BenchmarksParams
 
 NORMAL = 1.96  # two-sided 95 % quantile: the harness's standard errors are of large samples
 Results = dict[str, Any]
@@ -71,7 +71,7 @@ def run_benchmarks(policy: Policy, names: list[str], batch_size: int, tasks: Any
     return found
 
 
-def benchmark_rows(found: dict[str, Results], params: TaxParams) -> list[dict[str, Any]]:
+def benchmark_rows(found: dict[str, Results], params: BenchmarksParams) -> list[dict[str, Any]]:
     """Rows of results.csv, metric ``<task>.<metric>``, with bounds from the harness's standard errors."""
     table: list[dict[str, Any]] = []
     for own in found.values():

@@ -13,7 +13,8 @@ from ldr_utils.method.pairs import PairSet
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import plain, rows
 from ldr_utils.scores.stats import Interval, mean_interval
-from ldr_utils.study.params import PairsParams
+from ldr_utils.study.arms import MAIN
+from ldr_utils.study.params import PairsParams, PremiseParams
 from ldr_utils.study.records import Record
 
 ByLanguage = dict[str, list[Record]]
@@ -82,13 +83,18 @@ def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return table.join(unusable(rewards)).reindex(languages)
 
 
-def result_rows(
-    pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams
-) -> list[dict[str, Any]]:
-    """Rows of results.csv: the tasks ``reward`` and ``attrition`` of M_t."""
+def answers_are_its_own(params: PremiseParams) -> bool:
+    """Whether the answers behind an arm's pairs are of a model of its own: M_0's are those of the main arm."""
+    return params.t > 0 or params.arm == MAIN
+
+
+def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: PremiseParams) -> list[dict[str, Any]]:
+    """Rows of results.csv, task ``reward`` of M_t; without ``scores`` reward accuracy alone."""
     model = f"M{params.t}"
     found: list[dict[str, Any]] = []
     for kind in ("self_generation", "self_translation"):
+        if scores is None:
+            break
         own = judged(scores[scores["kind"] == kind])
         table = own.pivot_table(index="id", columns="lang", values="score")
         present = [lang for lang in params.languages if lang in table]  # others have no score at all
@@ -102,15 +108,18 @@ def result_rows(
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
             found += rows(params, params.arm, model, "reward", "accuracy", {lang: mean_interval(mean)[lang]})
-    return found + _attrition_rows(pairs, params)
+    return found
 
 
 def _times(factor: float, i: Interval) -> Interval:
     return Interval(factor * i.value, factor * i.low, factor * i.high, i.n)
 
 
-def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
-    """Counts by language of the prompt; counts have no interval, ``n`` is the number of possible pairs."""
+def attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
+    """Rows of results.csv, task ``attrition``: counts by language of the prompt, which have no interval.
+
+    ``n`` is the number of possible pairs.
+    """
     model, found = f"M{params.t}", []
     for lang in params.languages:
         kept = sum(pair["lang"] == lang for pair in pairs.kept)
@@ -119,12 +128,6 @@ def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]
         for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
             found += rows(params, params.arm, model, "attrition", metric, {lang: plain(count, possible)})
     return found
-
-
-def headline(pairs: PairSet, rewards: pd.DataFrame) -> str:
-    """Pairs kept and dropped, and the overall reward accuracy."""
-    accuracy = rewards["agrees"].mean()
-    return f"{len(pairs.kept)} pairs kept, {len(pairs.dropped)} dropped, reward accuracy {accuracy:.1%}"
 
 
 KEYS = ["id", "lang", "via"]  # what tells a pair from every other

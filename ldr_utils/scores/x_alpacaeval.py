@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pandas as pd
 from ldr_utils.judges.verdicts import UNUSABLE, Judge, against, judged, outcome, unusable
 from ldr_utils.scores.rows import plain, rows, splits, summarise, wide
 from ldr_utils.scores.stats import Floats, Interval, wilson
-from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import AlpacaParams, Common
 from ldr_utils.study.records import Record
 
@@ -24,10 +22,9 @@ def against_reference(judge: Judge, responses: ByLanguage) -> pd.DataFrame:
     return _judge(judge, responses, {lang: [r["reference"] for r in records] for lang, records in responses.items()})
 
 
-def against_model(judge: Judge, responses: ByLanguage, rival: Path) -> pd.DataFrame:
-    """Verdicts of every answer against the answer of another model, read from its stage folder."""
-    theirs = {lang: [r["response"] for r in read_jsonl(rival / f"{lang}.jsonl")] for lang in responses}
-    return _judge(judge, responses, theirs)
+def against_model(judge: Judge, responses: ByLanguage, rival: ByLanguage) -> pd.DataFrame:
+    """Verdicts of every answer against the answer of another model to the same prompt."""
+    return _judge(judge, responses, {lang: [r["response"] for r in rival[lang]] for lang in responses})
 
 
 def against_null(judge: Judge, responses: ByLanguage) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The arms of a study: the method, its baseline and its ablations, each as what it changes in the study's parameters.
 
-Every arm trains M_1 from M_0's responses and translations; only the main arm ``lidr`` is iterated further.
+Every arm trains M_1 from M_0's responses and translations; those that are iterated go on from their own answers.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+MAIN = "lidr"  # the method: its models have the top level of a run folder to themselves
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,15 @@ class Arm:
         What it is, in a line.
     pairs, training : mapping of str to value
         The parameters of 04_pairs and of 05_qlora_dpo in which it differs from the study.
+    iterated : bool
+        Whether its M_1 answers, translates and is trained again, as often as the study's ``iterations`` say.
     """
 
     label: str
     description: str
     pairs: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    iterated: bool = False
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -36,7 +41,7 @@ class Arm:
 
 
 ARMS: dict[str, Arm] = {
-    "lidr": Arm("LIDR", "the method: DPO and NLL on every pair"),
+    MAIN: Arm("LIDR", "the method: DPO and NLL on every pair", iterated=True),
     "sft": Arm(
         "SFT",
         "the paper's baseline Multilingual Alignment: NLL of the chosen sides alone",

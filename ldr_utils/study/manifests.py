@@ -10,12 +10,10 @@ from typing import Any
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import force, write_text
 from ldr_utils.study.provenance import digest, sha256
+from ldr_utils.study.stages import BY_NOTEBOOK
 
 SEAL = "checksums.json"
-BESIDE = {  # outputs that the layout of a run puts outside of their stage's folder
-    "05_qlora_dpo": "../training.jsonl",
-    "08_report": "../../results.csv",
-}
+ASIDE = "aside"  # folder of a run: finished work that is being made again
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -28,7 +26,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        names = manifest["outputs"].keys() - {BESIDE.get(manifest["stage"])}
+        stage = BY_NOTEBOOK.get(manifest["stage"])
+        names = manifest["outputs"].keys() - {stage.beside if stage else ""}
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -41,6 +40,14 @@ def fingerprint(path: Path) -> str:
     return digest(read_manifest(path)["outputs"]) if path.name == "manifest.json" else sha256(path)
 
 
+def product(path: Path) -> str:
+    """Content of what a stage hands on: of the files that decide what later stages make (see `stages.Stage`)."""
+    manifest = read_manifest(path)
+    stage = BY_NOTEBOOK.get(manifest["stage"])
+    names = stage.products if stage and stage.products else manifest["outputs"]
+    return digest({name: manifest["outputs"].get(name) for name in names})
+
+
 def damaged(manifest: Path) -> list[Path]:
     """The files of a finished stage that are missing or not what it wrote; the manifest itself where it is broken."""
     try:
@@ -49,6 +56,12 @@ def damaged(manifest: Path) -> list[Path]:
         return [manifest]
     files = {manifest.parent / name: checksum for name, checksum in outputs.items()}
     return [path for path, checksum in files.items() if not path.is_file() or sha256(path) != checksum]
+
+
+def manifests(run_dir: Path) -> list[Path]:
+    """The manifests of a run's finished stages, but for those that are set aside."""
+    found = sorted(run_dir.rglob("manifest.json"))
+    return [path for path in found if path.relative_to(run_dir).parts[0] != ASIDE]
 
 
 def repair(run_dir: Path) -> list[str]:
@@ -60,7 +73,7 @@ def repair(run_dir: Path) -> list[str]:
         A line for each file.
     """
     lines = []
-    for manifest in sorted(run_dir.rglob("manifest.json")):
+    for manifest in manifests(run_dir):
         for path in damaged(manifest):
             path.unlink(missing_ok=True)
             manifest.unlink(missing_ok=True)

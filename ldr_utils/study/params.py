@@ -502,3 +502,18 @@ def from_notebook(schema: type[P], namespace: dict[str, Any]) -> P:
         ``globals()`` of the notebook, in which every field of the schema has a value.
     """
     return validate(schema, {name: namespace[name] for name in schema.model_fields}, "parameters")
+
+
+def machine_params(schema: type[BaseModel]) -> set[str]:
+    """interim"""
+    return {
+        "run_dir", "mt_bench_dir", "threads", "gpu_memory", "judge_concurrency", "judge_key_env", "judge_price_in",
+        "judge_price_out", "judge_budget",
+    } & set(schema.model_fields)  # fmt: skip
+
+
+def kept_params(schema: type[BaseModel]) -> set[str]:
+    """interim"""
+    out = {"study", "dominant", "languages", "unseen", "iterations", "arms", "round_trip_sample", "benchmarks"}
+    out |= {"tax_problems"}
+    return {n for n in schema.model_fields if n not in out and "judge" not in n} - machine_params(schema)

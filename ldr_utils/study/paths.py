@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -14,6 +14,11 @@ NOTEBOOKS = ROOT / "notebooks"
 def from_root(path: str | Path) -> Path:
     """``path`` as given when absolute, otherwise relative to the repository: the same from any working directory."""
     return ROOT / path
+
+
+def shortest(path: Path) -> str:
+    """Relative to the repository where it lies inside, so that nothing in a run tells where the clone was."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def run_folder(study: str, out: Path | None) -> Path:
@@ -57,31 +62,32 @@ class Run:
     def test_set(self, task: str) -> Path:
         return self.data / task
 
-    def model(self, t: int, arm: str = "lidr") -> Path:
+    def model(self, t: int, arm: str = MAIN) -> Path:
         """Folder of M_t. M_0 is shared by the arms; the main arm has the top level to itself."""
         return self.root / model_name(t, arm)
 
-    def stage(self, t: int, name: str, arm: str = "lidr") -> Path:
+    def stage(self, t: int, name: str, arm: str = MAIN) -> Path:
         return self.model(t, arm) / name
 
-    def pairs(self, t: int, arm: str = "lidr") -> Path:
+    def pairs(self, t: int, arm: str = MAIN) -> Path:
         """Folder of the pairs that an arm's M_{t+1} is trained on."""
         return self.root / pairs_name(t, arm)
 
-    def adapter(self, t: int, arm: str = "lidr") -> list[Path]:
+    def adapter(self, t: int, arm: str = MAIN) -> list[Path]:
         """Manifest of M_t's adapter; none for M_0."""
         return [] if t == 0 else [self.stage(t, "adapter", arm) / "manifest.json"]
-
-    def inputs(self, t: int, arm: str = "lidr") -> list[Path]:
-        """What every stage that lets M_t answer prompts starts from."""
-        return [self.data / "manifest.json", *self.adapter(t, arm)]
 
 
 def model_name(t: int, arm: str) -> str:
     """``M1``, or ``arms/sft/M1``: the name of M_t inside a run folder."""
-    return f"M{t}" if t == 0 or arm == "lidr" else f"arms/{arm}/M{t}"
+    return f"M{t}" if t == 0 or arm == MAIN else f"arms/{arm}/M{t}"
 
 
 def pairs_name(t: int, arm: str) -> str:
     """``M0/pairs``, or ``arms/no_equal_pairs/M0/pairs`` for an arm that selects its pairs itself."""
     return f"arms/{arm}/M{t}/pairs" if ARMS[arm].pairs else f"{model_name(t, arm)}/pairs"
+
+
+def label(t: int, arm: str) -> str:
+    """``M1``, or ``M1_sft``: the name of M_t in the names of figures and, with a blank, in their titles."""
+    return f"M{t}" if arm == MAIN else f"M{t}_{arm}"

