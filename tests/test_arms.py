@@ -94,7 +94,7 @@ def snakemake(folder: Path, arms: list[str], *words: str) -> str:
     study = load_params(ROOT / "params" / "micro-ablations.yaml", [f"arms={arms}"])
     config = folder / "snakemake.json"
     values = study.model_dump(exclude=PER_RUN)
-    write_text(config, json.dumps({"params": values, "run_dir": "runs/dry", "until": "report"}))
+    write_text(config, json.dumps({"params": values, "until": "report"}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(config), "--cores", "1", *words]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -173,7 +173,7 @@ def test_a_new_arm_runs_its_own_stages_and_the_report_again(dry: Dry) -> None:
     stages = [path.removeprefix("arms/sft/") for path in dry.two if path.startswith("arms/sft/")]
     assert {"M1/adapter/manifest.json", "M1/x_alpacaeval/manifest.json", "M1/mgsm/manifest.json"} <= set(stages)
     new = {f"arms/{arm}/{stage}" for arm in EVERY[2:] for stage in stages}
-    new |= {f"arms/{arm}/M0/pairs/manifest.json" for arm in OWN_PAIRS}
+    new |= {f"arms/{arm}/M0/{stage}/manifest.json" for arm in OWN_PAIRS for stage in ("pairs", "premise")}
     assert pending == new | {"report/summary/manifest.json", "results.csv", "report/index.html"}
 
 

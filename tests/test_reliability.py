@@ -18,13 +18,14 @@ import pytest
 import yaml
 
 from ldr_utils.commands.execute import execute
-from ldr_utils.commands.status import places, status
+from ldr_utils.commands.status import status
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, is_locked, lock
 from ldr_utils.study.manifests import damaged, repair
 from ldr_utils.study.params import load_params
 from ldr_utils.study.paths import ROOT
+from ldr_utils.study.stages import places
 
 sys.path.insert(0, str(Path(__file__).parent / "reliability"))
 from kill_anywhere import artifacts, family, survivors
@@ -259,7 +260,7 @@ def test_status_tells_every_state(copy: Path) -> None:
     assert state("data")[:1] == ["done"]
     assert "4 sets" in " ".join(state("data"))
     assert state("M2/mgsm") == ["missing"]
-    assert "Next: M0/x_alpacaeval" in status(copy)
+    assert "Next: M0/responses" in status(copy)
     write_text(copy / "M0" / "mgsm" / "stage.json", "{}")
     assert state("M0/mgsm")[0] == "stopped"
     with lock(copy / "M0" / "mgsm" / LOCK):
@@ -287,9 +288,8 @@ def test_status_of_another_folder_is_refused(tmp_path: Path) -> None:
 
 def test_status_lists_what_snakemake_would_make(tmp_path: Path) -> None:
     """The Snakefile alone decides the order; the table must not miss one of its stages."""
-    out = tmp_path / "smoke"
     study = load_params(ROOT / "params" / "smoke.yaml")
-    config = {"params": study.model_dump(exclude={"t", "arm", "run_dir"}), "run_dir": str(out), "until": "report"}
+    config = {"params": study.model_dump(exclude={"t", "arm", "run_dir"}), "until": "report"}
     write_text(tmp_path / "config.json", json.dumps(config))
     words = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--nolock", "--dry-run"]
     words += ["--configfile", str(tmp_path / "config.json"), "--summary"]

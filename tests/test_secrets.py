@@ -165,16 +165,16 @@ def test_a_run_leaves_no_trace_of_the_key(servers: tuple[Server, Server], tmp_pa
     command = [sys.executable, "-m", "ldr_utils.cli", "run", str(path), "--out", str(out), "--cores", "1"]
     server.faults = ["429", "500", "401"]
     said = ""
-    for until in ("data", "pairs"):
+    for until in ("pairs", "premise"):
         done = subprocess.run([*command, "--until", until], capture_output=True, text=True, check=False, env=os.environ)
         said += done.stdout + done.stderr
     assert server.keys
     assert set(server.keys) == {f"Bearer {CANARY}"}, "the canary must have been on its way"
-    assert re.search(r"04_pairs.* failed .*judge_key_env: .* refused the key in JUDGE_API_KEY \(401\)", said), said
-    done = subprocess.run([*command, "--until", "pairs"], capture_output=True, text=True, check=False, env=os.environ)
+    assert re.search(r"04b_premise.* failed .*judge_key_env: .* refused the key in JUDGE_API_KEY \(401\)", said), said
+    done = subprocess.run([*command, "--until", "premise"], capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr
     files = [found for found in out.rglob("*") if found.is_file()]
-    assert {"04_pairs.ipynb", "judge_cache.jsonl", "manifest.json", "params.yaml"} <= {found.name for found in files}
+    assert {"04b_premise.ipynb", "judge_cache.jsonl", "manifest.json", "params.yaml"} <= {found.name for found in files}
     assert not [found for found in files if CANARY.encode() in found.read_bytes()]
     assert CANARY not in said + done.stdout + done.stderr
 

@@ -90,7 +90,7 @@ def test_every_prompt_becomes_a_pair_or_a_dropped_row(study: Path) -> None:
 
 def test_notebooks_were_executed_in_full(study: Path) -> None:
     notebooks = list((study / "notebooks").rglob("*.ipynb"))
-    assert len(notebooks) == 23
+    assert len(notebooks) == 29
     for path in notebooks:
         code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in code), path
@@ -100,7 +100,7 @@ def test_notebooks_were_executed_in_full(study: Path) -> None:
 def test_index_links_every_notebook_and_loads_nothing_from_elsewhere(study: Path) -> None:
     index = (study / "report" / "index.html").read_text()
     pages = list((study / "report" / "notebooks").rglob("*.html"))
-    assert len(pages) == 23
+    assert len(pages) == 29
     for page in pages:
         assert page.relative_to(study / "report").as_posix() in index
     assert "http://" not in index

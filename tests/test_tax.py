@@ -11,7 +11,6 @@ from ldr_utils.micro import tax
 from ldr_utils.micro.world import use_of
 from ldr_utils.policy.transformers import TransformersGenerator
 from ldr_utils.study.params import TaxParams
-from ldr_utils.study.provenance import _code_cells, _modules
 
 PARAMS = TaxParams(languages=["en", "es"], unseen=["sw"], tax_problems=4, batch_size=3, threads=1)
 
@@ -87,10 +86,3 @@ def test_rows_and_translations_of_the_base_model(generator: TransformersGenerato
     assert 1 < own["perplexity_translations", "es"] < own["perplexity_answers", "es"] < 10
     assert own["translation_accuracy", "es"] >= 0.5
     assert rows == tax.micro_rows(generator.policy, generator, PARAMS, tmp_path)  # from what it finds
-
-
-def test_a_changed_loader_leaves_the_stages_of_a_model_alone() -> None:
-    for name in ("02_generation", "03_translation", "04_pairs", "05_qlora_dpo", "07_mgsm", "07b_alignment_tax"):
-        modules = _modules(_code_cells(name))
-        assert not {"ldr_utils.data.sets", "ldr_utils.data.files", "ldr_utils.data.downloads"} & set(modules), name
-    assert {"ldr_utils.data.sets", "ldr_utils.data.files"} <= set(_modules(_code_cells("01_data")))

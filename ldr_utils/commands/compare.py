@@ -17,7 +17,7 @@ from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study import text
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.manifests import damaged
+from ldr_utils.study.manifests import damaged, manifests
 from ldr_utils.study.params import ReportParams
 from ldr_utils.study.paths import ROOT, Run
 
@@ -61,7 +61,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[ReportParams]]:
     for run, own in zip(runs, params, strict=True):
         if not run.results.exists():
             raise InputError(f"{run.root}: has no results.csv; finish it with ldr run")
-        for manifest in sorted(run.root.rglob("manifest.json")):
+        for manifest in manifests(run.root):
             if bad := damaged(manifest):
                 raise InputError(f"{bad[0]}: missing or changed since it was written; have ldr run rebuild it")
         if own.model_copy(update={"seed": 0, "run_dir": ""}) != params[0].model_copy(update={"seed": 0, "run_dir": ""}):
