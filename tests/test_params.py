@@ -8,7 +8,17 @@ import pytest
 from pydantic import ValidationError
 
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import NOTEBOOKS, Common, MgsmParams, load_params, validate
+from ldr_utils.study.params import (
+    NOTEBOOKS,
+    Common,
+    MgsmParams,
+    StudyParams,
+    TrainingParams,
+    kept_params,
+    load_params,
+    machine_params,
+    validate,
+)
 
 MODEL = "base_model: tests\n"  # any folder that exists
 
@@ -189,3 +199,27 @@ def test_every_key_of_a_study_belongs_to_a_notebook(tmp_path: Path) -> None:
     study = load_params(write(tmp_path))
     read = set().union(*(NOTEBOOKS[name].model_fields for name in NOTEBOOKS if name != "00_base_model"))
     assert set(study.model_dump()) == read
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_parameter_is_declared_with_one_short_line_of_help(name: str) -> None:
+    for key, field in NOTEBOOKS[name].model_fields.items():
+        assert field.description, key
+        assert "\n" not in field.description, key
+        assert len(field.description) <= 86, key  # what a line of params/micro.yaml has room for
+
+
+def test_what_a_machine_decides() -> None:
+    assert machine_params(MgsmParams) == {"run_dir"}
+    assert machine_params(TrainingParams) == {"run_dir", "threads"}
+    judging = {"judge_concurrency", "judge_key_env", "judge_price_in", "judge_price_out", "judge_budget"}
+    assert machine_params(StudyParams) == {"run_dir", "mt_bench_dir", "threads", "gpu_memory", *judging}
+
+
+def test_what_decides_that_a_models_work_is_kept() -> None:
+    assert kept_params(MgsmParams) == {"seed", "t", "arm"}
+    assert {"base_model", "learning_rate", "t", "arm", "max_new_tokens"} <= kept_params(StudyParams)
+    assert not kept_params(StudyParams) & machine_params(StudyParams)
+    judging = {name for name in StudyParams.model_fields if "judge" in name}
+    sizes = {"languages", "unseen", "iterations", "arms", "round_trip_sample", "tax_problems", "benchmarks"}
+    assert not kept_params(StudyParams) & {*judging, *sizes, "study", "dominant", "mt_bench_dir"}
