@@ -182,7 +182,7 @@ class DecodingParams(BatchParams):
         1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
     )
     backend: Literal["auto", "transformers", "vllm"] = param(
-        "auto", "transformers, vllm (never quantised), or auto: vllm where it and a GPU of 8.0 are"
+        "auto", "transformers, vllm (not quantised), or auto: vllm on a GPU of capability 8.0"
     )
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = param(
         0.9, "vllm on a GPU only: share of its memory that the engine may fill", machine=True
