@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -22,6 +23,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -83,9 +85,9 @@ class Common(_Params):
     seed: Seed = param(11, "decides every random draw; 11 is none that a setting was chosen on (reports/LOG.md)")
     dominant: str = param("en", "the language whose answers are trusted", kept=False)
     languages: list[str] = param(
-        ["en", "es", "ru", "de", "fr"], "languages trained on, the dominant one included (the paper's five)", kept=False
+        ["en", "es", "ru", "de", "fr"], "trained on, the dominant one included (the paper's five)", kept=False
     )
-    unseen: list[str] = param(["it", "sw"], "languages evaluated but never trained on", kept=False)
+    unseen: list[str] = param(["it", "sw"], "evaluated but never trained on", kept=False)
 
     @property
     def all_languages(self) -> list[str]:
@@ -160,9 +162,7 @@ class ArmParams(Common):
 class ModelParams(ArmParams):
     """Stages that load M_t."""
 
-    base_model: PathText = param(
-        "models/micro", "folder or hub name of M_0 (models/micro is made by notebooks/00_base_model.ipynb)"
-    )
+    base_model: PathText = param("models/micro", "folder or hub name of M_0 (models/micro: made by 00_base_model)")
     quantization: Literal["none", "nf4"] = param("none", "none, or nf4 for 4-bit weights (QLoRA)")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = param("auto", "auto, float32, bfloat16 or float16")
     threads: Positive = param(2, "processor threads of the model", machine=True)
@@ -264,7 +264,7 @@ class OwnPairsParams(ArmParams):
 class PairsParams(OwnPairsParams):
     """04_pairs."""
 
-    english_pairs: Literal["all", "last"] = param(
+    dominant_pairs: Literal["all", "last"] = param(
         "all", "all, or last: the last language's dominant pairs only, as the released script does"
     )
     pair_languages: Literal["all", "non_dominant", "dominant"] = param(
@@ -428,6 +428,7 @@ NOTEBOOKS: dict[str, type[_Params]] = {
     "08_report": ReportParams,
 }
 PER_RUN = {"t", "arm", "run_dir"}  # set by the driver, not by a params file
+RENAMED = {"english_pairs": "dominant_pairs"}  # old keys that params files may still have
 
 
 class StudyParams(
@@ -493,6 +494,9 @@ def _marked(schema: type[BaseModel], mark: str) -> set[str]:
 def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
+    With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
+    other one may not extend a third: who reads a study should have two files to open at most.
+
     Parameters
     ----------
     path : Path
@@ -505,27 +509,26 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     InputError
         One line naming the file, the key and the remedy.
     """
-    values = _read_yaml(path)
-    for override in overrides or []:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise InputError(f"--set {override}: write it as key=value")
-        try:
-            values[key] = _number(_parse_yaml(text))
-        except ValueError:
-            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
-    for key in PER_RUN & values.keys():
-        raise InputError(f"{path}: {key}: is set by the driver (use --out for the run folder); remove it")
-    return validate(StudyParams, values, str(path))
+    given = _read_yaml(path)
+    base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
+    given |= _read_overrides(overrides or [])
+    for source, values in ((base_path, base), (path, given)):
+        for key in PER_RUN & values.keys():
+            raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
+    return validate(StudyParams, base | given, str(path), dict.fromkeys(base.keys() - given.keys(), str(base_path)))
 
 
-def validate(schema: type[P], values: dict[str, Any], source: str) -> P:
-    """Build ``schema`` from ``values``; the first problem becomes one line that starts with ``source``."""
+def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
+    """Build ``schema`` from ``values``; the first problem becomes one line.
+
+    It starts with ``source``, or with that of ``other_sources``, by key, from which the value is.
+    """
     try:
         return schema(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{source}: {_explain(first)}") from None
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise InputError(f"{(other_sources or {}).get(key, source)}: {_explain(first)}") from None
 
 
 def _explain(error: Any) -> str:
@@ -549,7 +552,46 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as YAML ({error}); correct it") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold key: value lines; see params/micro.yaml")
-    return {str(key): _number(value) for key, value in values.items()}
+    return _renamed({str(key): _number(value) for key, value in values.items()}, str(path))
+
+
+def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
+    """The file that ``path`` extends, and what it says."""
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}: extends: is not the name of a file; write it like extends: llama3-8b.yaml")
+    base = path.parent / name
+    try:
+        values = _read_yaml(base)
+    except InputError as error:
+        raise InputError(f"{path}: extends: {error}") from None
+    if "extends" in values:
+        raise InputError(f"{path}: extends: {base} itself extends a file; name one that does not")
+    return base, values
+
+
+def _read_overrides(overrides: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: write it as key=value")
+        if key == "extends":
+            raise InputError(f"--set {override}: only a file can extend another; write it there")
+        try:
+            values[key] = _number(_parse_yaml(text))
+        except ValueError:
+            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
+    return _renamed(values, "--set")
+
+
+def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """``values`` under today's names; an old name is taken, and told to whoever runs this."""
+    for old, new in RENAMED.items():
+        if old in values and new in values:
+            raise InputError(f"{source}: {old}: is the old name of {new}, which is there too; remove {old}")
+        if old in values:
+            print(one_line(f"{source}: {old} is now called {new}; rename the key"), file=sys.stderr)
+    return {RENAMED.get(key, key): value for key, value in values.items()}
 
 
 class _Loader(yaml.SafeLoader):
