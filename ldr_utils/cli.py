@@ -80,7 +80,7 @@ def _doctor(params: StudyParams, out: Path | None) -> int:
     from ldr_utils.commands.doctor import diagnose, exit_code, render
 
     checks = diagnose(params, out)
-    print(render(checks))
+    print(render(checks, params))
     return exit_code(checks)
 
 

@@ -1,20 +1,18 @@
 """The study on Google Colab: the badge and first cell of every notebook, and what ``colab.ipynb`` calls.
 
 The first cell runs this file by its path, before the package or anything it needs is installed: only the standard
-library is imported here. ``python -m ldr_utils.colab`` writes badge and cell into all notebooks anew.
+library is imported here. ``make stamp`` writes badge and cell into all notebooks anew.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 REPOSITORY = "ldr-study/language-imbalance-rewarding"  # owner/name; the one place that says where the study lives
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,25 +101,3 @@ def show_report(run_dir: str) -> None:
     page = html.escape(newest.read_text(encoding="utf-8"))
     style = "width: 100%; height: 60em; border: 1px solid #ccc"
     display(HTML(f'<div><iframe sandbox srcdoc="{page}" style="{style}"></iframe></div>'))
-
-
-def stamp(notebook: dict[str, Any], name: str) -> dict[str, Any]:
-    """``notebook`` with its badge as the last line of the first cell and the Colab cell right after it."""
-    first, *others = notebook["cells"]
-    text = "".join(first["source"]).split("\n\n[![Open in Colab]")[0] + "\n\n" + badge(name)
-    cell = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": "colab",
-        "metadata": {"tags": ["colab"]},
-        "outputs": [],
-        "source": CELL.splitlines(keepends=True),
-    }
-    others = [other for other in others if other["id"] != "colab"]
-    return notebook | {"cells": [first | {"source": text.splitlines(keepends=True)}, cell, *others]}
-
-
-if __name__ == "__main__":
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        stamped = stamp(json.loads(path.read_text(encoding="utf-8")), path.stem)
-        path.write_text(json.dumps(stamped, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -31,7 +31,7 @@ from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import unreachable
 from ldr_utils.policy import load
 from ldr_utils.study import paths
-from ldr_utils.study.params import StudyParams
+from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
 LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
@@ -653,6 +653,31 @@ def test_render_is_aligned() -> None:
     assert lines[-1] == "Verdict: this study would not run here (1 failed, 1 to mind)."
 
 
+def resolved(params: StudyParams) -> list[str]:
+    """The lines between the checks and the verdict."""
+    lines = render([Check("a", "ok", "fine")], params).splitlines()
+    assert lines[:3] == ["ok    a  fine", "", "Parameters (resolved) that differ from params/micro.yaml:"]
+    assert lines[-2:] == ["", "Verdict: this study can run here (0 failed, 0 to mind)."]
+    return lines[3:-2]
+
+
+def test_render_shows_what_a_study_changes_with_what_it_extends() -> None:
+    assert resolved(StudyParams()) == ["  none"]
+    lines = resolved(load_params(ROOT / "params" / "qwen2-7b.yaml"))
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 120
+    text = " ".join(line.strip() for line in lines)
+    assert text.startswith("study: qwen2-7b; seed: 0; unseen: [ja, sw, th, zh, bn]; source: published; ")
+    assert "; base_model: Qwen/Qwen2-7B-Instruct; " in text
+    assert "; learning_rate: 5e-6; " in text
+    assert "iterations" not in text  # as in params/micro.yaml
+
+
+def test_render_shows_no_address() -> None:
+    (line,) = resolved(StudyParams(judge_url="https://gateway.example/sk-secret/v1"))
+    assert line == "  judge_url: (set)"
+
+
 @pytest.mark.parametrize(("verdicts", "code"), [(["ok", "warn"], 0), (["ok", "fail"], 2), ([], 0)])
 def test_exit_code(verdicts: list[Any], code: int) -> None:
     checks = [Check("x", verdict, "") for verdict in verdicts]
@@ -664,7 +689,8 @@ def test_exit_code(verdicts: list[Any], code: int) -> None:
 def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: Any, code: int) -> None:
     monkeypatch.setattr(doctor, "diagnose", lambda params, out: [Check("seed", verdict, f"{params.seed} in {out}")])
     assert cli.main(["doctor", str(ROOT / "params" / "smoke.yaml"), "--set", "seed=3", "--out", "here"]) == code
-    assert capsys.readouterr().out == render([Check("seed", verdict, "3 in here")]) + "\n"
+    params = load_params(ROOT / "params" / "smoke.yaml", ["seed=3"])
+    assert capsys.readouterr().out == render([Check("seed", verdict, "3 in here")], params) + "\n"
 
 
 def test_command_refuses_bad_params(capsys: pytest.CaptureFixture[str]) -> None:

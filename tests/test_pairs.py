@@ -62,8 +62,8 @@ def test_both_directions_by_hand() -> None:
     }
 
 
-def test_english_pairs_last_keeps_those_of_the_last_language_only() -> None:
-    found = build(*world("1", "2"), english_pairs="last")
+def test_dominant_pairs_last_keeps_those_of_the_last_language_only() -> None:
+    found = build(*world("1", "2"), dominant_pairs="last")
     assert Counter((r["lang"], r["via"]) for r in found.kept) == {("es", "en"): 2, ("de", "en"): 2, ("en", "de"): 2}
     lost = {"lang": "en", "via": "es", "stage": "selection", "reason": "not_the_last_language"}
     assert found.dropped == [{"id": example} | lost for example in ("1", "2")]
@@ -161,7 +161,7 @@ def test_equal_sides_are_kept_unless_the_study_drops_them() -> None:
     st.sampled_from(["keep", "drop"]),
 )
 def test_kept_and_dropped_account_for_every_possible_pair(
-    data: st.DataObject, english_pairs: str, pair_languages: str, equal_pairs: str
+    data: st.DataObject, dominant_pairs: str, pair_languages: str, equal_pairs: str
 ) -> None:
     examples = ("1", "2", "3")
     responses, translations = world(*examples)
@@ -173,7 +173,7 @@ def test_kept_and_dropped_account_for_every_possible_pair(
     for records in translations.values():
         for record in records:
             record["response"] = data.draw(st.sampled_from(["", "open", "</translated>", "text</translated>"]))
-    selection = {"english_pairs": english_pairs, "pair_languages": pair_languages, "equal_pairs": equal_pairs}
+    selection = {"dominant_pairs": dominant_pairs, "pair_languages": pair_languages, "equal_pairs": equal_pairs}
     found = build(responses, translations, **selection)
     possible = {key for e in examples for lang in ("es", "de") for key in ((e, lang, "en"), (e, "en", lang))}
     assert by_key([*found.kept, *found.dropped]).keys() == possible

@@ -8,7 +8,17 @@ import pytest
 from pydantic import ValidationError
 
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import NOTEBOOKS, Common, MgsmParams, load_params, validate
+from ldr_utils.study.params import (
+    NOTEBOOKS,
+    Common,
+    MgsmParams,
+    StudyParams,
+    TrainingParams,
+    kept_params,
+    load_params,
+    machine_params,
+    validate,
+)
 
 MODEL = "base_model: tests\n"  # any folder that exists
 
@@ -30,7 +40,7 @@ def refusal(path: Path, overrides: list[str] | None = None) -> str:
 def test_values_of_the_file_and_defaults(tmp_path: Path) -> None:
     params = load_params(write(tmp_path, "study: tiny\nlanguages: [en, ja]\nunseen: []\nbeta: 0.3\n"))
     assert (params.study, params.languages, params.unseen, params.beta) == ("tiny", ["en", "ja"], [], 0.3)
-    assert params.english_pairs == "all"
+    assert params.dominant_pairs == "all"
     assert params.non_dominant == ["ja"]
 
 
@@ -67,7 +77,7 @@ def test_overrides_win_and_are_read_as_yaml(tmp_path: Path) -> None:
         ("beta: .nan\n", "beta", "nan"),
         ("arithmetic_share: 1.5\n", "arithmetic_share", "1.5"),
         ("learning_rate: fast\n", "learning_rate", "'fast'"),
-        ("english_pairs: some\n", "english_pairs", "'some'"),
+        ("dominant_pairs: some\n", "dominant_pairs", "'some'"),
         ("gradient_checkpointing: 1\n", "gradient_checkpointing", "1"),
         ("study: Has Spaces\n", "study", "'Has Spaces'"),
         ("languages: en\n", "languages", "'en'"),
@@ -143,6 +153,86 @@ def test_bad_override_is_named(tmp_path: Path, override: str, hint: str) -> None
     assert hint in refusal(write(tmp_path), [override])
 
 
+def write_base(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "base.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_that_extends_another_says_only_what_differs(tmp_path: Path) -> None:
+    write_base(tmp_path, "base_model: tests\nseed: 1\nbeta: 0.3\nlanguages: [en, ja]\nunseen: [sw]\n")
+    for head in ("extends: base.yaml\nseed: 2\nunseen: []\n", "seed: 2\nunseen: []\nextends: ./base.yaml\n"):
+        params = load_params(write(tmp_path, head=head), ["beta=0.5"])
+        assert (params.base_model, params.seed, params.beta) == ("tests", 2, 0.5)
+        assert (params.languages, params.unseen) == (["en", "ja"], [])
+
+
+def test_a_file_is_found_from_the_folder_of_the_one_that_extends_it(tmp_path: Path) -> None:
+    write_base(tmp_path, "seed: 5\n")
+    (tmp_path / "mine").mkdir()
+    assert load_params(write(tmp_path / "mine", "extends: ../base.yaml\n")).seed == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("none.yaml", "none.yaml: no such file; choose one from params/"),
+        ("", "is not the name of a file; write it like extends: llama3-8b.yaml"),
+        ("''", "is not the name of a file"),
+        ("5", "is not the name of a file"),
+        ("[base.yaml]", "is not the name of a file"),
+        (".", "cannot be read"),
+        ('"a\\0b"', "not readable"),
+        ("study.yaml", "itself extends a file; name one that does not"),
+    ],
+)
+def test_extending_what_cannot_be_extended(tmp_path: Path, name: str, hint: str) -> None:
+    path = write(tmp_path, f"extends: {name}\n")
+    message = refusal(path)
+    assert message.startswith(f"{path}: extends: ")
+    assert hint in message
+
+
+def test_extending_goes_one_level(tmp_path: Path) -> None:
+    (tmp_path / "root.yaml").write_text("seed: 1\n")
+    base = write_base(tmp_path, "extends: root.yaml\n")
+    path = write(tmp_path, "extends: base.yaml\n")
+    assert refusal(path) == f"{path}: extends: {base} itself extends a file; name one that does not"
+    assert refusal(base, ["extends=x"]) == "--set extends=x: only a file can extend another; write it there"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("seed: x\n", "seed: "), ("sede: 1\n", "sede: unknown"), ("t: 1\n", "t: is set")]
+)
+def test_a_fault_is_found_in_the_file_that_has_it(tmp_path: Path, text: str, hint: str) -> None:
+    base = write_base(tmp_path, text)
+    assert refusal(write(tmp_path, "extends: base.yaml\n")).startswith(f"{base}: {hint}")
+
+
+def test_a_value_of_ones_own_is_ones_own_fault(tmp_path: Path) -> None:
+    write_base(tmp_path, "seed: 1\n")
+    path = write(tmp_path, "extends: base.yaml\nseed: x\n")
+    assert refusal(path).startswith(f"{path}: seed: ")
+    path = write(tmp_path, "extends: base.yaml\n")
+    assert refusal(path, ["seed=x"]).startswith(f"{path}: seed: ")
+
+
+def test_an_old_name_is_taken_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, "english_pairs: last\n")
+    assert load_params(path).dominant_pairs == "last"
+    assert capsys.readouterr().err == f"{path}: english_pairs is now called dominant_pairs; rename the key\n"
+    assert load_params(path, ["dominant_pairs=all"]).dominant_pairs == "all"
+    assert load_params(write(tmp_path), ["english_pairs=last"]).dominant_pairs == "last"
+    assert "--set: english_pairs is now called dominant_pairs; rename the key\n" in capsys.readouterr().err
+
+
+def test_a_parameter_under_both_its_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "english_pairs: last\ndominant_pairs: last\n")
+    complaint = "english_pairs: is the old name of dominant_pairs, which is there too; remove english_pairs"
+    assert refusal(path) == f"{path}: {complaint}"
+    assert refusal(write(tmp_path), ["dominant_pairs=all", "english_pairs=all"]) == f"--set: {complaint}"
+
+
 @pytest.mark.parametrize(
     ("notebook", "values", "complaint"),
     [
@@ -174,8 +264,8 @@ def test_notebook_takes_its_own_parameters_and_accepts_them(tmp_path: Path, name
 def test_notebook_is_not_told_what_it_does_not_use(tmp_path: Path) -> None:
     study = load_params(write(tmp_path))
     assert "learning_rate" in study.for_notebook("05_qlora_dpo")
-    assert not {"learning_rate", "beta", "english_pairs"} & study.for_notebook("07_mgsm").keys()
-    assert {*Common.model_fields, "english_pairs"} - {"run_dir"} <= study.for_notebook("04_pairs").keys()
+    assert not {"learning_rate", "beta", "dominant_pairs"} & study.for_notebook("07_mgsm").keys()
+    assert {*Common.model_fields, "dominant_pairs"} - {"run_dir"} <= study.for_notebook("04_pairs").keys()
     assert not {"base_model", "max_new_tokens", "beta"} & study.for_notebook("04_pairs").keys()
 
 
@@ -189,3 +279,27 @@ def test_every_key_of_a_study_belongs_to_a_notebook(tmp_path: Path) -> None:
     study = load_params(write(tmp_path))
     read = set().union(*(NOTEBOOKS[name].model_fields for name in NOTEBOOKS if name != "00_base_model"))
     assert set(study.model_dump()) == read
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_parameter_is_declared_with_one_short_line_of_help(name: str) -> None:
+    for key, field in NOTEBOOKS[name].model_fields.items():
+        assert field.description, key
+        assert "\n" not in field.description, key
+        assert len(field.description) <= 86, key  # what a line of params/micro.yaml has room for
+
+
+def test_what_a_machine_decides() -> None:
+    assert machine_params(MgsmParams) == {"run_dir"}
+    assert machine_params(TrainingParams) == {"run_dir", "threads"}
+    judging = {"judge_concurrency", "judge_key_env", "judge_price_in", "judge_price_out", "judge_budget"}
+    assert machine_params(StudyParams) == {"run_dir", "mt_bench_dir", "threads", "gpu_memory", *judging}
+
+
+def test_what_decides_that_a_models_work_is_kept() -> None:
+    assert kept_params(MgsmParams) == {"seed", "t", "arm"}
+    assert {"base_model", "learning_rate", "t", "arm", "max_new_tokens"} <= kept_params(StudyParams)
+    assert not kept_params(StudyParams) & machine_params(StudyParams)
+    judging = {name for name in StudyParams.model_fields if "judge" in name}
+    sizes = {"languages", "unseen", "iterations", "arms", "round_trip_sample", "tax_problems", "benchmarks"}
+    assert not kept_params(StudyParams) & {*judging, *sizes, "study", "dominant", "mt_bench_dir"}

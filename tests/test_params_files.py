@@ -17,7 +17,7 @@ from ldr_utils.study.params import NOTEBOOKS, PER_RUN, StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
 FILES = sorted((ROOT / "params").glob("*.yaml"))
-REAL = [path for path in FILES if yaml.safe_load(path.read_text()).get("source") == "published"]
+REAL = [path for path in FILES if load_params(path).source == "published"]
 STUDY_NOTEBOOKS = [name for name in NOTEBOOKS if name != "00_base_model"]
 
 
@@ -30,7 +30,16 @@ def test_is_valid(path: Path) -> None:
 def test_every_key_is_read_by_a_notebook(path: Path) -> None:
     params = load_params(path)
     read = {key for name in STUDY_NOTEBOOKS for key in params.for_notebook(name)}
-    assert set(yaml.safe_load(path.read_text())) <= read
+    assert set(yaml.safe_load(path.read_text())) - {"extends"} <= read
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_what_extends_another_file_repeats_nothing_of_it(path: Path) -> None:
+    own = yaml.safe_load(path.read_text())
+    if "extends" in own:
+        base = load_params(path.parent / own["extends"]).model_dump()
+        given = load_params(path).model_dump(include=set(own))
+        assert [key for key, value in given.items() if value == base[key]] == []
 
 
 def test_every_study_parameter_belongs_to_a_notebook() -> None:
@@ -39,22 +48,17 @@ def test_every_study_parameter_belongs_to_a_notebook() -> None:
     assert fields >= PER_RUN
 
 
-def test_micro_names_every_parameter() -> None:
-    """The default study doubles as the reference of all parameters."""
-    assert set(yaml.safe_load((ROOT / "params" / "micro.yaml").read_text())) == set(StudyParams.model_fields) - PER_RUN
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_opens_with_what_it_is_for(path: Path) -> None:
     first = path.read_text().split("\n")[0]
     assert re.match(r"# \w+", first), first
+    assert max(map(len, path.read_text().splitlines())) <= 120
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
 def test_every_key_says_where_its_value_comes_from(path: Path) -> None:
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith(("#", "extends:"))]
     assert [line for line in lines if not re.match(r"\w+: .*\S +# \S+", line)] == []
-    assert all(len(line) <= 120 for line in lines)
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)

@@ -20,6 +20,7 @@ from ldr_utils.commands import device as machine
 from ldr_utils.commands import memory
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.commands.stamp import PLACES, as_yaml
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
@@ -69,8 +70,8 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     return checks
 
 
-def render(checks: list[Check]) -> str:
-    """The checks as a plain table for a terminal, the verdict in the last line."""
+def render(checks: list[Check], params: StudyParams | None = None) -> str:
+    """The checks as a plain table for a terminal, then the study's parameters, the verdict in the last line."""
     width = max((len(check.name) for check in checks), default=0)
     lines = []
     for check in checks:
@@ -81,7 +82,19 @@ def render(checks: list[Check]) -> str:
         lines += wrapped or [start.rstrip()]
     fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
     said = "would not run here" if fails else "can run here"
+    lines += _differences(params) if params else []
     return "\n".join([*lines, "", f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."])
+
+
+def _differences(params: StudyParams) -> list[str]:
+    """What the study changes, with everything that its file extends; an address stays out, for it may hold a key."""
+    defaults = StudyParams()
+    changed = {key: value for key in PLACES if (value := getattr(params, key)) != getattr(defaults, key)}
+    shown = [f"{key}: {'(set)' if key == 'judge_url' else as_yaml(value)}" for key, value in changed.items()]
+    text = "; ".join(shown) or "none"
+    indent = " " * 2
+    wrapped = textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return ["", "Parameters (resolved) that differ from params/micro.yaml:", *wrapped]
 
 
 def exit_code(checks: list[Check]) -> int:

@@ -46,7 +46,7 @@ def build_pairs(responses: ByLanguage, translations: ByDirection, params: PairsP
     translations : mapping of (source, target) to records
         Records with ``id`` and ``response``, the raw reply to the translation prompt.
     params : PairsParams
-        The languages (their order decides what ``english_pairs: last`` keeps: the dominant pairs of the last language
+        The languages (their order decides what ``dominant_pairs: last`` keeps: the dominant pairs of the last language
         only, which is what the authors' released script does by overwriting its file), and which pairs to select.
 
     Returns
@@ -91,7 +91,7 @@ def _left_out(params: PairsParams, lang: str, via: str) -> str | None:
     kind = "dominant" if lang == params.dominant else "non_dominant"
     if params.pair_languages not in ("all", kind):
         return "pair_language"
-    if kind == "dominant" and params.english_pairs == "last" and via != params.non_dominant[-1]:
+    if kind == "dominant" and params.dominant_pairs == "last" and via != params.non_dominant[-1]:
         return "not_the_last_language"
     return None
 

@@ -60,6 +60,6 @@ ARMS: dict[str, Arm] = {
     "last_dominant_pairs": Arm(
         "last dominant pairs",
         "dominant pairs of the last language alone, as the authors' released script leaves them",
-        pairs={"english_pairs": "last"},
+        pairs={"dominant_pairs": "last"},
     ),
 }

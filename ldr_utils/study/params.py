@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -22,12 +23,14 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Rows = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=0, le=4_000_000)]  # training takes 1000 * seed + t, NumPy only what is below 2**32
 Share = Annotated[float, Field(ge=0, le=1)]
+Price = Annotated[float, Field(ge=0)]
 Source = Literal["micro", "published"]
 P = TypeVar("P", bound="_Params")
 
@@ -44,11 +47,30 @@ def _usable(text: str, info: ValidationInfo) -> str:
     return text
 
 
+StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ArmName = Annotated[str, AfterValidator(_known_arm)]
 PathText = Annotated[str, AfterValidator(_usable)]  # a path or the name of a model; mostly it may be empty
 SECRETIVE = {"judge_url", "judge_key_env"}  # where a key could have been written: no message repeats the value
 SHORT = Repr()  # YAML aliases can make a value that is too large to show
 SHORT.maxlevel, SHORT.maxstring = 2, 80
+
+
+def param(default: Any, help: str, *, machine: bool = False, kept: bool = True) -> Any:
+    """Declare a parameter: everything that is said about it is said here.
+
+    Parameters
+    ----------
+    default : value
+        Its value in the micro study.
+    help : str
+        What it means, in one short line: the parameters cells and ``params/micro.yaml`` are stamped with it.
+    machine : bool
+        Whether it says where, how fast and at what price a stage runs, not what the stage computes.
+    kept : bool
+        Whether it decides what a stage may keep of a model's work when it is run again. A parameter that acts through
+        the prompts, the pairs or the verdicts, which are looked at one by one, does not.
+    """
+    return Field(default=default, description=help, json_schema_extra={"machine": machine, "kept": kept})
 
 
 class _Params(BaseModel):
@@ -58,12 +80,14 @@ class _Params(BaseModel):
 class Common(_Params):
     """What every notebook needs to know."""
 
-    study: str = Field(default="micro", pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
-    run_dir: str = "runs/micro"
-    seed: Seed = 11
-    dominant: str = "en"
-    languages: list[str] = ["en", "es", "ru", "de", "fr"]
-    unseen: list[str] = ["it", "sw"]
+    study: StudyName = param("micro", "name of the study, and of its run folder in runs/", kept=False)
+    run_dir: str = param("runs/micro", "run folder, relative to the repository", machine=True)
+    seed: Seed = param(11, "decides every random draw; 11 is none that a setting was chosen on (reports/LOG.md)")
+    dominant: str = param("en", "the language whose answers are trusted", kept=False)
+    languages: list[str] = param(
+        ["en", "es", "ru", "de", "fr"], "trained on, the dominant one included (the paper's five)", kept=False
+    )
+    unseen: list[str] = param(["it", "sw"], "evaluated but never trained on", kept=False)
 
     @property
     def all_languages(self) -> list[str]:
@@ -87,17 +111,28 @@ class Common(_Params):
         return self
 
 
-class DataParams(Common):
+class IterationParams(Common):
+    """Notebooks that see all iterations."""
+
+    iterations: Positive = param(2, "how often the model is improved (paper: 2, M_0 -> M_1 -> M_2)", kept=False)
+
+
+class DataParams(IterationParams):
     """01_data."""
 
-    source: Source = "micro"
-    data_dir: PathText = ""
-    train_set: Literal["alpagasus", "gsm8k"] = "alpagasus"
-    iterations: Positive = 2
-    prompts_per_iteration: Rows = 200
-    arithmetic_share: Share = 0.6
-    mgsm_problems: Rows = 150
-    alpaca_prompts: Rows = 100
+    source: Source = param("micro", "micro (generated) or published (Alpagasus or GSM8K, MGSM, X-AlpacaEval)")
+    data_dir: PathText = param(
+        "", "published only: a folder of the files (ldr_utils/data/files.py); empty downloads them"
+    )
+    train_set: Literal["alpagasus", "gsm8k"] = param(
+        "alpagasus", "published only: train on alpagasus (instructions) or gsm8k (word problems)"
+    )
+    prompts_per_iteration: Rows = param(200, "training prompts an iteration (paper: 1,000)")
+    arithmetic_share: Share = param(
+        0.6, "micro only: share of word problems among the training prompts (paper: all or none)"
+    )
+    mgsm_problems: Rows = param(150, "word problems in the test set (all of MGSM: 250)")
+    alpaca_prompts: Rows = param(100, "instructions in the test set (all of X-AlpacaEval: 805)")
 
     @model_validator(mode="after")
     def _keys_belong_to_the_source(self) -> Self:
@@ -112,8 +147,8 @@ class DataParams(Common):
 class ArmParams(Common):
     """Stages of one model M_t of one arm."""
 
-    t: Count = 0
-    arm: ArmName = "lidr"
+    t: Count = param(0, "index of the model M_t")
+    arm: ArmName = param("lidr", "lidr (the method), or another arm of ldr_utils/study/arms.py")
 
     @model_validator(mode="after")
     def _are_those_of_the_arm(self) -> Self:
@@ -127,26 +162,34 @@ class ArmParams(Common):
 class ModelParams(ArmParams):
     """Stages that load M_t."""
 
-    base_model: PathText = "models/micro"
-    quantization: Literal["none", "nf4"] = "none"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: Positive = 2
+    base_model: PathText = param("models/micro", "folder or hub name of M_0 (models/micro: made by 00_base_model)")
+    quantization: Literal["none", "nf4"] = param("none", "none, or nf4 for 4-bit weights (QLoRA)")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = param("auto", "auto, float32, bfloat16 or float16")
+    threads: Positive = param(2, "processor threads of the model", machine=True)
 
 
 class BatchParams(ModelParams):
     """Stages that put prompts to M_t in batches."""
 
-    batch_size: Positive = 100
+    batch_size: Positive = param(100, "transformers only: prompts put to the model at once")
 
 
 class DecodingParams(BatchParams):
     """Stages that generate (greedily, as the paper does)."""
 
-    max_new_tokens: Positive = 110
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
-    backend: Literal["auto", "transformers", "vllm"] = "auto"
-    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
-    max_model_len: Count = 0
+    max_new_tokens: Positive = param(110, "longest answer in tokens (paper: 2,400)")
+    repetition_penalty: Annotated[float, Field(gt=0)] = param(
+        1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
+    )
+    backend: Literal["auto", "transformers", "vllm"] = param(
+        "auto", "transformers, vllm (not quantised), or auto: vllm on a GPU of capability 8.0"
+    )
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = param(
+        0.9, "vllm on a GPU only: share of its memory that the engine may fill", machine=True
+    )
+    max_model_len: Count = param(
+        0, "vllm only: longest prompt and answer together, in tokens; 0 is what the model allows"
+    )
 
 
 class GenerationParams(DecodingParams):
@@ -156,22 +199,32 @@ class GenerationParams(DecodingParams):
 class TranslationParams(DecodingParams):
     """03_translation: ``translator`` is M_t itself, or the folder or hub name of another model."""
 
-    translator: Annotated[str, Field(min_length=1), AfterValidator(_usable)] = "self"
-    round_trip_sample: Count = 50
+    translator: Annotated[str, Field(min_length=1), AfterValidator(_usable)] = param(
+        "self", "self (M_t, as in the paper), or folder or hub name of a chat or a seq2seq model (NLLB)"
+    )
+    round_trip_sample: Count = param(
+        50, "translations a language that are translated back and compared (chrF); 0 for none", kept=False
+    )
 
 
 class JudgeParams(Common):
     """Stages that judge; see ``ldr_utils.judges.verdicts``."""
 
-    judge: Literal["rubric", "local", "openai"] = "rubric"
-    judge_model: PathText = ""
-    judge_url: str = ""
-    judge_key_env: str = "JUDGE_API_KEY"
-    judge_concurrency: Positive = 8
-    judge_batch_size: Positive = 8
-    judge_price_in: Annotated[float, Field(ge=0)] = 0.0
-    judge_price_out: Annotated[float, Field(ge=0)] = 0.0
-    judge_budget: Annotated[float, Field(ge=0)] = 0.0
+    judge: Literal["rubric", "local", "openai"] = param(
+        "rubric", "rubric (micro world only), local (transformers) or openai (any such endpoint)", kept=False
+    )
+    judge_model: PathText = param("", "local: folder or hub name; openai: the name that the endpoint knows", kept=False)
+    judge_url: str = param("", "openai only: such as http://localhost:8000/v1; empty is OpenAI's own", kept=False)
+    judge_key_env: str = param(
+        "JUDGE_API_KEY", "openai only: the environment variable that holds the key", machine=True, kept=False
+    )
+    judge_concurrency: Positive = param(8, "openai only: questions in flight", machine=True, kept=False)
+    judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
+    judge_price_in: Price = param(0.0, "openai only: USD per million tokens read", machine=True, kept=False)
+    judge_price_out: Price = param(0.0, "openai only: USD per million tokens written", machine=True, kept=False)
+    judge_budget: Price = param(
+        0.0, "USD that the whole study may spend on judging; 0 is no cap", machine=True, kept=False
+    )
 
     @field_validator("judge_key_env")
     @classmethod
@@ -211,9 +264,13 @@ class OwnPairsParams(ArmParams):
 class PairsParams(OwnPairsParams):
     """04_pairs."""
 
-    english_pairs: Literal["all", "last"] = "all"
-    pair_languages: Literal["all", "non_dominant", "dominant"] = "all"
-    equal_pairs: Literal["keep", "drop"] = "keep"
+    dominant_pairs: Literal["all", "last"] = param(
+        "all", "all, or last: the last language's dominant pairs only, as the released script does"
+    )
+    pair_languages: Literal["all", "non_dominant", "dominant"] = param(
+        "all", "all, or the pairs of one side only: non_dominant or dominant"
+    )
+    equal_pairs: Literal["keep", "drop"] = param("keep", "keep or drop pairs whose two sides are equal")
 
 
 class PremiseParams(OwnPairsParams, JudgeParams):
@@ -223,20 +280,28 @@ class PremiseParams(OwnPairsParams, JudgeParams):
 class TrainingParams(ModelParams):
     """05_qlora_dpo: from M_{t-1} to M_t."""
 
-    t: Positive = 1
-    objective: Literal["dpo_nll", "nll"] = "dpo_nll"
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    alpha: Annotated[float, Field(ge=0)] = 4.0
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    epochs: Positive = 1
-    train_batch_size: Positive = 16
-    gradient_accumulation: Positive = 1
-    warmup_steps: Count = 4
-    lora_r: Positive = 32
-    lora_alpha: Positive = 64
-    max_length: Positive = 320
-    gradient_checkpointing: bool = False
-    save_steps: Positive = 25
+    t: Positive = param(1, "index of the model M_t that comes out")
+    objective: Literal["dpo_nll", "nll"] = param(
+        "dpo_nll", "dpo_nll (the paper's loss), or nll (the chosen side alone, as in the arm sft)"
+    )
+    beta: Annotated[float, Field(gt=0)] = param(
+        0.1, "tie to the reference (not stated in the paper; the literature's common choice)"
+    )
+    alpha: Annotated[float, Field(ge=0)] = param(
+        4.0, "weight of the NLL term (not stated; commonly 1; chosen on a development seed)"
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = param(
+        2e-4, "peak of the cosine schedule (not stated; chosen on a development seed)"
+    )
+    epochs: Positive = param(1, "passes over the pairs")
+    train_batch_size: Positive = param(16, "pairs in a forward pass")
+    gradient_accumulation: Positive = param(1, "forward passes an optimizer step")
+    warmup_steps: Count = param(4, "steps of linear warm-up")
+    lora_r: Positive = param(32, "rank of the adapter")
+    lora_alpha: Positive = param(64, "scale of the adapter")
+    max_length: Positive = param(320, "tokens of prompt and answer; longer pairs are set aside and counted")
+    gradient_checkpointing: bool = param(False, "trade time for memory")
+    save_steps: Positive = param(25, "optimizer steps between checkpoints")
 
     @model_validator(mode="after")
     def _nll_has_weight(self) -> Self:
@@ -248,8 +313,12 @@ class TrainingParams(ModelParams):
 class AlpacaParams(ArmParams, JudgeParams):
     """06_x_alpacaeval; a second judge, if there is one, shares the first one's endpoint, key and budget."""
 
-    second_judge: Literal["none", "rubric", "local", "openai"] = "none"
-    second_judge_model: PathText = ""
+    second_judge: Literal["none", "rubric", "local", "openai"] = param(
+        "none", "none, or as judge: judges the answers again; the agreement is reported", kept=False
+    )
+    second_judge_model: PathText = param(
+        "", "as judge_model; endpoint, key and budget are the first judge's", kept=False
+    )
 
     @model_validator(mode="after")
     def _second_judge_is_another(self) -> Self:
@@ -273,7 +342,9 @@ class TaxParams(DecodingParams):
     """07b_alignment_tax: what the micro world's M_t keeps; always with transformers, for a perplexity takes
     probabilities."""
 
-    tax_problems: Annotated[int, Field(ge=2)] = 40
+    tax_problems: Annotated[int, Field(ge=2)] = param(
+        40, "micro only: held-out problems for perplexity and translation accuracy", kept=False
+    )
 
 
 BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, never a path
@@ -282,13 +353,17 @@ BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  
 class BenchmarksParams(BatchParams):
     """07c_benchmarks."""
 
-    benchmarks: list[BenchmarkName] = []
+    benchmarks: list[BenchmarkName] = param(
+        [], "tasks of lm-evaluation-harness (extra tax), such as m_mmlu_es, hellaswag_es, arc_es", kept=False
+    )
 
 
 class MtBenchQuestions(Common):
     """Stages that read MT-Bench's questions."""
 
-    mt_bench_dir: PathText = ""
+    mt_bench_dir: PathText = param(  # its files are inputs
+        "", "a folder with MT-Bench's questions as LANG.jsonl, for a judge that is a model", machine=True, kept=False
+    )
 
 
 class AnswersParams(DecodingParams, MtBenchQuestions):
@@ -305,32 +380,35 @@ class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
         return self
 
 
-class ReportParams(Common):
+class ReportParams(IterationParams):
     """08_report."""
 
-    iterations: Positive = 2
-    arms: list[ArmName] = ["lidr", "sft"]
+    arms: list[ArmName] = param(
+        ["lidr", "sft"], "sft: the paper's Multilingual Alignment; all: ldr_utils/study/arms.py", kept=False
+    )
 
 
 class PretrainingParams(_Params):
     """00_base_model: run once by the maintainers, outside of a study."""
 
-    model_dir: str = "models/micro"
-    work_dir: str = "runs/base_model"
-    seed: Count = 0
-    steps: Positive = 6000
-    rows: Positive = 16
-    row_tokens: Positive = 256
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    share_dominant: Share = 0.42
-    share_others: Share = 0.08
-    vocab_size: Positive = 2048
-    hidden_size: Positive = 192
-    layers: Positive = 4
-    heads: Positive = 3
-    intermediate_size: Positive = 512
-    threads: Positive = 2
-    problems: Positive = 150
+    model_dir: str = param("models/micro", "where the finished model goes, relative to the repository")
+    work_dir: str = param("runs/base_model", "checkpoints of the training run")
+    seed: Count = param(0, "decides the data and the initial weights")
+    steps: Positive = param(6000, "optimizer steps")
+    rows: Positive = param(16, "rows a step")
+    row_tokens: Positive = param(256, "tokens a row")
+    learning_rate: Annotated[float, Field(gt=0)] = param(
+        3e-3, "peak, after 100 steps of warm-up; falls linearly to 2 %"
+    )
+    share_dominant: Share = param(0.42, "share of question answering in English, all levels")
+    share_others: Share = param(0.08, "share of question answering in all other languages together, level 1 only")
+    vocab_size: Positive = param(2048, "entries of the BPE tokenizer")
+    hidden_size: Positive = param(192, "width of the model")
+    layers: Positive = param(4, "depth of the model")
+    heads: Positive = param(3, "attention heads (a head size of 64 can be served by vLLM)")
+    intermediate_size: Positive = param(512, "width of the feed-forward layers")
+    threads: Positive = param(2, "processor threads", machine=True)
+    problems: Positive = param(150, "held-out problems a family for the figures of the model card")
 
 
 NOTEBOOKS: dict[str, type[_Params]] = {
@@ -350,6 +428,7 @@ NOTEBOOKS: dict[str, type[_Params]] = {
     "08_report": ReportParams,
 }
 PER_RUN = {"t", "arm", "run_dir"}  # set by the driver, not by a params file
+RENAMED = {"english_pairs": "dominant_pairs"}  # old keys that params files may still have
 
 
 class StudyParams(
@@ -397,8 +476,26 @@ class StudyParams(
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
 
 
+def machine_params(schema: type[BaseModel]) -> set[str]:
+    """Names of the parameters that say where, how fast and at what price a stage runs, not what it computes."""
+    return _marked(schema, "machine")
+
+
+def kept_params(schema: type[BaseModel]) -> set[str]:
+    """Names of the parameters that decide what a stage may keep of a model's work when it is run again."""
+    return _marked(schema, "kept") - _marked(schema, "machine")
+
+
+def _marked(schema: type[BaseModel], mark: str) -> set[str]:
+    marks = {name: field.json_schema_extra for name, field in schema.model_fields.items()}
+    return {name for name, extra in marks.items() if isinstance(extra, dict) and extra[mark]}
+
+
 def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
+
+    With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
+    other one may not extend a third: who reads a study should have two files to open at most.
 
     Parameters
     ----------
@@ -412,27 +509,26 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     InputError
         One line naming the file, the key and the remedy.
     """
-    values = _read_yaml(path)
-    for override in overrides or []:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise InputError(f"--set {override}: write it as key=value")
-        try:
-            values[key] = _number(_parse_yaml(text))
-        except ValueError:
-            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
-    for key in PER_RUN & values.keys():
-        raise InputError(f"{path}: {key}: is set by the driver (use --out for the run folder); remove it")
-    return validate(StudyParams, values, str(path))
+    given = _read_yaml(path)
+    base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
+    given |= _read_overrides(overrides or [])
+    for source, values in ((base_path, base), (path, given)):
+        for key in PER_RUN & values.keys():
+            raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
+    return validate(StudyParams, base | given, str(path), dict.fromkeys(base.keys() - given.keys(), str(base_path)))
 
 
-def validate(schema: type[P], values: dict[str, Any], source: str) -> P:
-    """Build ``schema`` from ``values``; the first problem becomes one line that starts with ``source``."""
+def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
+    """Build ``schema`` from ``values``; the first problem becomes one line.
+
+    It starts with ``source``, or with that of ``other_sources``, by key, from which the value is.
+    """
     try:
         return schema(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{source}: {_explain(first)}") from None
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise InputError(f"{(other_sources or {}).get(key, source)}: {_explain(first)}") from None
 
 
 def _explain(error: Any) -> str:
@@ -456,7 +552,46 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as YAML ({error}); correct it") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold key: value lines; see params/micro.yaml")
-    return {str(key): _number(value) for key, value in values.items()}
+    return _renamed({str(key): _number(value) for key, value in values.items()}, str(path))
+
+
+def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
+    """The file that ``path`` extends, and what it says."""
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}: extends: is not the name of a file; write it like extends: llama3-8b.yaml")
+    base = path.parent / name
+    try:
+        values = _read_yaml(base)
+    except InputError as error:
+        raise InputError(f"{path}: extends: {error}") from None
+    if "extends" in values:
+        raise InputError(f"{path}: extends: {base} itself extends a file; name one that does not")
+    return base, values
+
+
+def _read_overrides(overrides: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: write it as key=value")
+        if key == "extends":
+            raise InputError(f"--set {override}: only a file can extend another; write it there")
+        try:
+            values[key] = _number(_parse_yaml(text))
+        except ValueError:
+            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
+    return _renamed(values, "--set")
+
+
+def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """``values`` under today's names; an old name is taken, and told to whoever runs this."""
+    for old, new in RENAMED.items():
+        if old in values and new in values:
+            raise InputError(f"{source}: {old}: is the old name of {new}, which is there too; remove {old}")
+        if old in values:
+            print(one_line(f"{source}: {old} is now called {new}; rename the key"), file=sys.stderr)
+    return {RENAMED.get(key, key): value for key, value in values.items()}
 
 
 class _Loader(yaml.SafeLoader):
@@ -502,18 +637,3 @@ def from_notebook(schema: type[P], namespace: dict[str, Any]) -> P:
         ``globals()`` of the notebook, in which every field of the schema has a value.
     """
     return validate(schema, {name: namespace[name] for name in schema.model_fields}, "parameters")
-
-
-def machine_params(schema: type[BaseModel]) -> set[str]:
-    """interim"""
-    return {
-        "run_dir", "mt_bench_dir", "threads", "gpu_memory", "judge_concurrency", "judge_key_env", "judge_price_in",
-        "judge_price_out", "judge_budget",
-    } & set(schema.model_fields)  # fmt: skip
-
-
-def kept_params(schema: type[BaseModel]) -> set[str]:
-    """interim"""
-    out = {"study", "dominant", "languages", "unseen", "iterations", "arms", "round_trip_sample", "benchmarks"}
-    out |= {"tax_problems"}
-    return {n for n in schema.model_fields if n not in out and "judge" not in n} - machine_params(schema)
