@@ -59,7 +59,7 @@ def study(run: Run) -> StudyParams:
 
 def read_params(run: Run) -> ReportParams:
     """The part of a run's resolved parameters that the report needs (see ``study``)."""
-    values = study(run).model_dump(include=ReportParams.model_fields.keys())
+    values = study(run).model_dump(include=set(ReportParams.model_fields))
     return ReportParams(**values | {"run_dir": str(run.root)})
 
 
