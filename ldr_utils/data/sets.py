@@ -10,6 +10,7 @@ import pandas as pd
 
 from ldr_utils.data.coverage import check_languages, folder
 from ldr_utils.data.files import LOCAL, Source, real_sets
+from ldr_utils.languages.units import units
 from ldr_utils.micro.sets import micro_sets
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
@@ -118,13 +119,13 @@ def shared_problems(sets: dict[str, DataSet], lang: str) -> pd.DataFrame:
 
 
 def length_table(sets: dict[str, DataSet]) -> pd.DataFrame:
-    """One row a prompt: ``set``, ``lang``, ``words``, ``characters`` (for scripts without spaces between words)."""
+    """One row a prompt: ``set``, ``lang``, ``units`` (see ``languages.units``), ``characters`` (spaces and all)."""
     return pd.DataFrame(
         [
             {
                 "set": name,
                 "lang": lang,
-                "words": len(record["prompt"].split()),
+                "units": len(units(record["prompt"], lang)),
                 "characters": len(record["prompt"]),
             }
             for name, by_language in sets.items()

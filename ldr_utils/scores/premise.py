@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.judges.verdicts import Answer, Case, Judge, agrees, judged, unusable
+from ldr_utils.languages.units import units
 from ldr_utils.method.pairs import PairSet
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import plain, rows
@@ -43,10 +44,10 @@ def attrition(pairs: PairSet) -> dict[str, int]:
 
 
 def side_lengths(kept: list[Record], languages: list[str]) -> pd.DataFrame:
-    """Words of both sides, in the order of the languages: ``lang``, ``side``, ``words``."""
+    """Length of both sides, in the order of the languages: ``lang``, ``side``, ``units`` (see ``languages.units``)."""
     return pd.DataFrame(
         [
-            {"lang": lang, "side": side, "words": len(pair[side].split())}
+            {"lang": lang, "side": side, "units": len(units(pair[side], lang))}
             for lang in languages
             for pair in kept
             if pair["lang"] == lang
