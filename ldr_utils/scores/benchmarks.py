@@ -13,21 +13,19 @@ from ldr_utils.scores.rows import rows
 from ldr_utils.scores.stats import Interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.params import TaxParams
+from ldr_utils.study.params import BenchmarksParams
 
 NORMAL = 1.96  # two-sided 95 % quantile: the harness's standard errors are of large samples
 Results = dict[str, Any]
 
 
-def open_tasks(names: list[str], include: Path | None = None) -> Any:
+def open_tasks(names: list[str]) -> Any:
     """The harness's task manager, once it is clear that it knows every name.
 
     Parameters
     ----------
     names : list of str
         Tasks or groups of the harness.
-    include : Path, optional
-        A folder of further tasks.
 
     Raises
     ------
@@ -38,7 +36,7 @@ def open_tasks(names: list[str], include: Path | None = None) -> Any:
         raise InputError("benchmarks: lm-evaluation-harness is not installed; install the extra tax, or empty the list")
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(include) if include else None)
+    manager = TaskManager()
     if unknown := [name for name in names if name not in manager.all_tasks]:
         listing = "list the names with lm_eval ls tasks"
         raise InputError(f"benchmarks: {', '.join(unknown)} not known to lm-evaluation-harness; {listing}")
@@ -71,7 +69,7 @@ def run_benchmarks(policy: Policy, names: list[str], batch_size: int, tasks: Any
     return found
 
 
-def benchmark_rows(found: dict[str, Results], params: TaxParams) -> list[dict[str, Any]]:
+def benchmark_rows(found: dict[str, Results], params: BenchmarksParams) -> list[dict[str, Any]]:
     """Rows of results.csv, metric ``<task>.<metric>``, with bounds from the harness's standard errors."""
     table: list[dict[str, Any]] = []
     for own in found.values():

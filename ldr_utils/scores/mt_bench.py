@@ -21,7 +21,7 @@ from ldr_utils.policy.generate import Generator, Request, generate_file
 from ldr_utils.scores.rows import plain, rows, summarise
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
-from ldr_utils.study.params import TaxParams
+from ldr_utils.study.params import MtBenchParams, MtBenchQuestions
 from ldr_utils.study.paths import from_root
 from ldr_utils.study.records import DataSet, Exchange, Record
 
@@ -30,7 +30,7 @@ METRICS = {"score": [1, 2], "score_turn1": [1], "score_turn2": [2]}  # the turns
 POINTS = 10  # of the judge's scale
 
 
-def question_files(params: TaxParams) -> dict[str, Path]:
+def question_files(params: MtBenchQuestions) -> dict[str, Path]:
     """Files with questions, by language of the study; none without ``mt_bench_dir``.
 
     Raises
@@ -50,7 +50,7 @@ def question_files(params: TaxParams) -> dict[str, Path]:
     return {lang: path for lang, path in files.items() if path.is_file()}
 
 
-def read_questions(params: TaxParams) -> DataSet:
+def read_questions(params: MtBenchQuestions) -> DataSet:
     """Questions by language, in the order of the dominant language's file.
 
     Returns
@@ -166,7 +166,7 @@ def category_table(scores: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return scores.pivot_table(index="category", columns="lang", values="score", sort=False).reindex(columns=languages)
 
 
-def result_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]:
+def result_rows(scores: pd.DataFrame, params: MtBenchParams) -> list[dict[str, Any]]:
     """Rows of results.csv, task ``mt_bench``: ``METRICS`` with 95 % bounds, and counts of answers without a verdict.
 
     A question counts where all turns of a metric have a score: without missing verdicts ``score`` is MT-Bench's mean
@@ -183,7 +183,7 @@ def result_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]
     return found + _count_rows(scores, params)
 
 
-def _count_rows(scores: pd.DataFrame, params: TaxParams) -> list[dict[str, Any]]:
+def _count_rows(scores: pd.DataFrame, params: MtBenchParams) -> list[dict[str, Any]]:
     """Answers without a verdict by status; counts have no bounds, ``n`` is all answers of the language."""
     asked, found = scores.groupby("lang").size(), []
     for status, counts in unusable(scores).items():
