@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from ldr_utils.languages.identify import off_target
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.languages.units import units
 from ldr_utils.method.translation import parse_translation
-from ldr_utils.scores.rows import plain, rows, summarise, write_rows
+from ldr_utils.scores.rows import Rows, plain, write_rows
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.records import Record
 
@@ -124,9 +123,11 @@ def write_quality(
         ``hit_rate`` (of those with a text) and ``chrf_round_trip`` with intervals, ``length_ratio`` (median) without.
     """
     out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
-    table: list[dict[str, Any]] = []
-    for scores, column in ((out.assign(hit_rate=out["on_target"]), "hit_rate"), (round_trips, "chrf_round_trip")):
-        if len(scores):
-            table += summarise(scores, column, params, params.arm, f"M{params.t}", "translation")
+    found = Rows(params, "translation")
+    if len(out):
+        found.add("hit_rate", out, "on_target")
+    if len(round_trips):
+        found.add("chrf_round_trip", round_trips)
     ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}
-    return write_rows(path, table + rows(params, params.arm, f"M{params.t}", "translation", "length_ratio", ratios))
+    found.add_values("length_ratio", ratios)
+    return write_rows(path, found.rows)

@@ -12,8 +12,8 @@ from ldr_utils.judges.verdicts import Answer, Case, Judge, agrees, judged, unusa
 from ldr_utils.languages.units import units
 from ldr_utils.method.pairs import PairSet
 from ldr_utils.method.translation import parse_translation
-from ldr_utils.scores.rows import plain, rows
-from ldr_utils.scores.stats import Interval, mean_interval
+from ldr_utils.scores.rows import Rows, plain, times
+from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.params import PairsParams
 from ldr_utils.study.records import Record
 
@@ -87,8 +87,7 @@ def result_rows(
     pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams
 ) -> list[dict[str, Any]]:
     """Rows of results.csv: the tasks ``reward`` and ``attrition`` of M_t."""
-    model = f"M{params.t}"
-    found: list[dict[str, Any]] = []
+    found = Rows(params, "reward")
     for kind in ("self_generation", "self_translation"):
         own = judged(scores[scores["kind"] == kind])
         table = own.pivot_table(index="id", columns="lang", values="score")
@@ -96,30 +95,25 @@ def result_rows(
         if not present:
             continue
         intervals = mean_interval(table[present] / 10)
-        intervals.pop("avg")
-        found += rows(params, params.arm, model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
+        found.add_values(kind, {lang: times(10, intervals[lang]) for lang in present})
     for lang in params.languages:
         decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
-            found += rows(params, params.arm, model, "reward", "accuracy", {lang: mean_interval(mean)[lang]})
-    return found + _attrition_rows(pairs, params)
-
-
-def _times(factor: float, i: Interval) -> Interval:
-    return Interval(factor * i.value, factor * i.low, factor * i.high, i.n)
+            found.add_values("accuracy", {lang: mean_interval(mean)[lang]})
+    return found.rows + _attrition_rows(pairs, params)
 
 
 def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
     """Counts by language of the prompt; counts have no interval, ``n`` is the number of possible pairs."""
-    model, found = f"M{params.t}", []
+    found = Rows(params, "attrition")
     for lang in params.languages:
         kept = sum(pair["lang"] == lang for pair in pairs.kept)
         reasons = Counter(row["reason"] for row in pairs.dropped if row["lang"] == lang)
         possible = kept + reasons.total()
         for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
-            found += rows(params, params.arm, model, "attrition", metric, {lang: plain(count, possible)})
-    return found
+            found.add_values(metric, {lang: plain(count, possible)})
+    return found.rows
 
 
 def headline(pairs: PairSet, rewards: pd.DataFrame) -> str:
