@@ -18,6 +18,7 @@ from ldr_utils.scores.premise import premise_table, reward_table
 from ldr_utils.scores.rows import COLUMNS, Rows, plain, wide
 from ldr_utils.scores.stats import Interval
 from ldr_utils.scores.x_alpacaeval import length_controlled, length_controlled_draws, length_controlled_rows
+from ldr_utils.study.arms import MAIN
 from ldr_utils.study.params import ArmParams
 
 LANGUAGES = ["en", "es", "de"]
@@ -116,7 +117,7 @@ def test_rows_of_languages_and_of_averages() -> None:
     }
     assert len(found) == 7
     for row in found:
-        same = {"study": "tiny", "arm": "lidr", "seed": 4, "model": "M1", "task": "mgsm", "metric": "accuracy", "n": 4}
+        same = {"study": "tiny", "arm": MAIN, "seed": 4, "model": "M1", "task": "mgsm", "metric": "accuracy", "n": 4}
         assert same.items() <= row.items()
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ldr_utils.data.coverage import check_languages, folder
 from ldr_utils.data.files import LOCAL, Source, real_sets
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.languages.units import units
 from ldr_utils.micro.sets import micro_sets
 from ldr_utils.study.errors import InputError
@@ -30,7 +31,7 @@ def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
     Returns
     -------
     tuple
-        The sets ``iteration0``.., ``mgsm`` and ``x_alpacaeval``, each by language (a test set has those of the study's
+        The sets ``iteration0``.. and ``TEST_SETS``, each by language (a test set has those of the study's
         languages that it was made in), and where they came from.
 
     Raises
@@ -58,9 +59,8 @@ def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
 
 
 def _check_sizes(sets: dict[str, DataSet], params: DataParams) -> None:
-    keys = {"mgsm": "mgsm_problems", "x_alpacaeval": "alpaca_prompts"}
     for name, by_language in sets.items():
-        key = keys.get(name, "prompts_per_iteration")
+        key = TEST_SETS[name].size if name in TEST_SETS else "prompts_per_iteration"
         held, asked = len(next(iter(by_language.values()))), getattr(params, key)
         if held < asked:
             raise InputError(f"{key}: is {asked}, but the data have {held} for {name}; lower it")
@@ -95,7 +95,7 @@ def write_sets(run: Run, sets: dict[str, DataSet], sources: Sequence[Source]) ->
 
 def gaps(sets: dict[str, DataSet], languages: Sequence[str]) -> list[str]:
     """One line for each test set that lacks some of ``languages``, or reference answers in some."""
-    absent = {name: [lang for lang in languages if lang not in sets[name]] for name in ("mgsm", "x_alpacaeval")}
+    absent = {name: [lang for lang in languages if lang not in sets[name]] for name in TEST_SETS}
     lines = [f"{name}: not in {', '.join(missing)}" for name, missing in absent.items() if missing]
     answered = referenced(sets["x_alpacaeval"])
     if bare := [lang for lang in sets["x_alpacaeval"] if lang not in answered]:

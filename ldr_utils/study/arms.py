@@ -35,6 +35,7 @@ class Arm:
         return {**self.pairs, **self.training}
 
 
+MAIN = "lidr"
 ARMS: dict[str, Arm] = {
     "lidr": Arm("LIDR", "the method: DPO and NLL on every pair"),
     "sft": Arm(
