@@ -70,7 +70,7 @@ for place in PLACES:
         params:
             name=place.stage.notebook,
             values=job(place),
-            code=code_hash(place.stage.notebook),
+            code=code_hash(place.stage.notebook, STUDY.all_languages),
         threads: threads(STUDY, place.stage)
         resources:
             gpu=int(place.stage.gpu(STUDY)),

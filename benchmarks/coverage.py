@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ldr_utils.scores.stats import combine_seeds, mean_interval, paired_difference
 from ldr_utils.scores.x_alpacaeval import length_controlled_rows
-from ldr_utils.study.params import Common
+from ldr_utils.study.params import ArmParams
 
 # Variance of the latent: problem (all languages, both models), cell (one language, both models), answer (neither).
 SHARES = {"problem": 0.5, "cell": 0.2, "answer": 0.3}
@@ -111,7 +111,7 @@ def measure(setting: Setting, simulations: int) -> dict[str, tuple[float, Counte
 def measure_length_controlled(simulations: int, problems: int = 100) -> dict[str, tuple[float, Counter[str]]]:
     """As `measure`, for lc_win_rate: latents shared by the languages, two orders, lengths of their own."""
     rates, rng = {"de": 0.45, "sw": 0.20}, np.random.default_rng(0)
-    params = Common(study="coverage", languages=list(rates), dominant="de", unseen=[])
+    params = ArmParams(study="coverage", languages=list(rates), dominant="de", unseen=[])
     found = {key: (truth, Counter[str]()) for key, truth in with_average(rates).items()}
     for number in range(simulations):
         hard, tables = rng.standard_normal((problems, 1)), []
@@ -121,9 +121,7 @@ def measure_length_controlled(simulations: int, problems: int = 100) -> dict[str
             latent = math.sqrt(0.5) * (hard + rng.standard_normal((problems, 2)))
             own = {"preference": (ndtr(latent) < chance[:, None]).mean(axis=1), "length_difference": length}
             tables.append(pd.DataFrame({"id": np.arange(problems), "lang": lang} | own))
-        table = length_controlled_rows(
-            pd.concat(tables), params.model_copy(update={"seed": number}), "", "", resamples=100
-        )
+        table = length_controlled_rows(pd.concat(tables), params.model_copy(update={"seed": number}), resamples=100)
         for row in (row for row in table if row["split"] == "train"):
             truth, counts = found[row["lang"]]
             counts += misses(row["low"], row["high"], truth)

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from ldr_utils.commands import compare
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.method.pairs import build_pairs
 from ldr_utils.report import figures, gains
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import (
     NOTEBOOKS,
@@ -41,7 +42,7 @@ def test_an_arm_changes_parameters_of_its_stage_only() -> None:
         assert set(arm.training) <= training, name
         assert "\n" not in arm.description
     assert len({arm.label for arm in ARMS.values()}) == len(ARMS)
-    assert ARMS["lidr"].overrides == {}
+    assert ARMS[MAIN].overrides == {}
 
 
 @pytest.mark.parametrize("arm", EVERY)
@@ -68,7 +69,7 @@ ES, DE, EN_ES, EN_DE = ("es", "en"), ("de", "en"), ("en", "es"), ("en", "de")
 @pytest.mark.parametrize(
     ("arm", "kept", "reasons"),
     [
-        ("lidr", {ES: 2, DE: 2, EN_ES: 2, EN_DE: 2}, {}),
+        (MAIN, {ES: 2, DE: 2, EN_ES: 2, EN_DE: 2}, {}),
         ("non_dominant_pairs", {ES: 2, DE: 2}, {"pair_language": 4}),
         ("dominant_pairs", {EN_ES: 2, EN_DE: 2}, {"pair_language": 4}),
         ("no_equal_pairs", {ES: 1, DE: 2, EN_ES: 2, EN_DE: 2}, {"equal_sides": 1}),
@@ -125,8 +126,8 @@ class Dry(NamedTuple):
 @pytest.fixture(scope="module")
 def dry(tmp_path_factory: pytest.TempPathFactory) -> Dry:
     folder = tmp_path_factory.mktemp("dry")
-    pretend(folder, ["lidr", "sft"])
-    two, planned = jobs(folder, ["lidr", "sft"]), jobs(folder, EVERY)
+    pretend(folder, [MAIN, "sft"])
+    two, planned = jobs(folder, [MAIN, "sft"]), jobs(folder, EVERY)
     pretend(folder, EVERY)
     return Dry(two, planned, jobs(folder, EVERY))
 
@@ -156,7 +157,7 @@ def test_arms_share_what_they_do_not_change(dry: Dry) -> None:
 def test_every_stage_of_an_arm_is_told_what_the_arm_changes(dry: Dry) -> None:
     made = dry.every
     for arm in EVERY:
-        model = "M1" if arm == "lidr" else f"arms/{arm}/M1"
+        model = "M1" if arm == MAIN else f"arms/{arm}/M1"
         told = values(made[f"{model}/adapter/manifest.json"])
         assert (told["arm"], told["t"]) == (arm, 1)
         of_arm = {"objective": "dpo_nll", "alpha": 4.0} | dict(ARMS[arm].training)
@@ -182,17 +183,17 @@ def test_a_new_arm_runs_its_own_stages_and_the_report_again(dry: Dry) -> None:
 
 def write_scores(run: Run, arm: str, t: int, scores: dict[str, list[float]]) -> None:
     """The same scores by language on both tasks."""
-    for task, (file, column) in gains.TASKS.items():
-        rows = [{"id": f"{k}", "lang": lang, column: x} for lang, own in scores.items() for k, x in enumerate(own)]
-        write_text(run.stage(t, task, arm) / file, pd.DataFrame(rows).to_csv(index=False))
+    for task, test in TEST_SETS.items():
+        rows = [{"id": f"{k}", "lang": lang, test.column: x} for lang, own in scores.items() for k, x in enumerate(own)]
+        write_text(run.stage(t, task, arm) / test.scores, pd.DataFrame(rows).to_csv(index=False))
 
 
 def scored(tmp_path: Path, arms: list[str]) -> tuple[Run, ReportParams]:
     run = Run.at(tmp_path)
     params = ReportParams(languages=["en", "es"], unseen=["it"], iterations=1, arms=arms)
-    write_scores(run, "lidr", 0, {"en": [1, 1, 1, 1], "es": [0, 0, 0, 0], "it": [0, 0, 0, 1]})
+    write_scores(run, MAIN, 0, {"en": [1, 1, 1, 1], "es": [0, 0, 0, 0], "it": [0, 0, 0, 1]})
     for arm in arms:
-        hit = 1.0 if arm == "lidr" else 0.0
+        hit = 1.0 if arm == MAIN else 0.0
         write_scores(run, arm, 1, {"en": [1, 1, 1, 1], "es": [1, 1, hit, 0], "it": [0, 1, 1, 1]})
     return run, params
 
@@ -202,10 +203,10 @@ def test_ablation_by_hand(tmp_path: Path) -> None:
     table = gains.ablation([run], params)
     assert list(dict.fromkeys(table["arm"])) == ["M0", *EVERY]
     value = table.set_index(["panel", "arm"])["value"].to_dict()
-    levels = {arm: value["MGSM non-dominant", arm] for arm in ("M0", "lidr", "no_nll")}
-    assert levels == {"M0": 0, "lidr": 75, "no_nll": 50}
+    levels = {arm: value["MGSM non-dominant", arm] for arm in ("M0", MAIN, "no_nll")}
+    assert levels == {"M0": 0, MAIN: 75, "no_nll": 50}
     difference = table.set_index(["panel", "arm"])["difference"].to_dict()
-    assert pd.isna(difference["MGSM non-dominant", "lidr"])
+    assert pd.isna(difference["MGSM non-dominant", MAIN])
     for arm in EVERY[1:]:
         assert difference["MGSM non-dominant", arm] == -25
         assert difference["MGSM dominant", arm] == 0
@@ -229,7 +230,7 @@ def test_figure_has_a_dot_with_its_interval_for_every_arm(tmp_path: Path) -> Non
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["M0", *(a.label for a in ARMS.values())]
 
 
-@pytest.mark.parametrize("arms", [["lidr"], ["lidr", "no_equal_pairs"], EVERY])
+@pytest.mark.parametrize("arms", [[MAIN], [MAIN, "no_equal_pairs"], EVERY])
 def test_gains_compare_m1_of_the_method_with_that_of_every_other_arm(tmp_path: Path, arms: list[str]) -> None:
     run, params = scored(tmp_path, arms)
     moved = gains.gains([run], params)

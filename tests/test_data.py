@@ -19,8 +19,10 @@ from ldr_utils.data import sets as data_sets
 from ldr_utils.data.coverage import check_languages, files_needed
 from ldr_utils.data.downloads import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
 from ldr_utils.data.files import LOCAL, Source, source_table
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.method.pairs import build_pairs
-from ldr_utils.report import gains
+from ldr_utils.report import claims, gains, paper
+from ldr_utils.study.arms import MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps, read_jsonl, write_text
 from ldr_utils.study.params import DataParams, PairsParams, ReportParams, StudyParams
@@ -260,21 +262,21 @@ def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> N
 
 
 def write_scores(run: Run, task: str, languages: list[str], seed: int) -> None:
-    file, column = gains.TASKS[task]
+    test = TEST_SETS[task]
     rng = np.random.default_rng(seed)
     for t in (0, 1):
         rows = [
-            {"id": f"{k}", "lang": lang, column: float(rng.random() < 0.3 + 0.4 * t)}
+            {"id": f"{k}", "lang": lang, test.column: float(rng.random() < 0.3 + 0.4 * t)}
             for lang in languages
             for k in range(12)
         ]
-        path = run.stage(t, task) / file
+        path = run.stage(t, task) / test.scores
         write_text(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def test_gains_and_levels_use_the_languages_that_a_test_set_has(tmp_path: Path) -> None:
     run = Run.at(tmp_path)
-    params = ReportParams(languages=["en", "es", "it"], unseen=["sw"], iterations=1, arms=["lidr"])
+    params = ReportParams(languages=["en", "es", "it"], unseen=["sw"], iterations=1, arms=[MAIN])
     write_scores(run, "mgsm", ["en", "es", "sw"], seed=1)
     write_scores(run, "x_alpacaeval", ["en"], seed=2)
     table = gains.gains([run], params)
@@ -284,8 +286,24 @@ def test_gains_and_levels_use_the_languages_that_a_test_set_has(tmp_path: Path) 
         "x_alpacaeval": ["dominant", "trained (en only)"],
     }
     trained = table[(table["task"] == "mgsm") & table["languages"].str.startswith("trained")].iloc[0]
-    scores = [gains.problem_scores([run], "mgsm", "lidr", t)[["en", "es"]].to_numpy().mean() for t in (0, 1)]
+    scores = [gains.problem_scores([run], "mgsm", MAIN, t)[["en", "es"]].to_numpy().mean() for t in (0, 1)]
     assert trained["ours"] == pytest.approx(100 * (scores[1] - scores[0]))
     assert gains.headline(table).startswith("MGSM M1 - M0 in the non-dominant languages: ")
     assert "no test set" in gains.headline(table[table["task"] == "x_alpacaeval"])
     assert set(compare.levels([run], params, "mgsm")["lang"]) == {"en", "es", "sw"}
+
+
+# The table of test sets
+
+
+def test_every_test_set_has_a_size_among_the_parameters_a_stage_and_figures_of_the_paper() -> None:
+    for name, test in TEST_SETS.items():
+        assert test.name == name
+        assert test.size in DataParams.model_fields
+        assert len(paper.values(name, test.paper_metric))
+        assert test.micro.endswith(".")
+        assert test.published.endswith(".")
+    assert list(claims.CLAIM_NAMES.values()) == [
+        "MGSM accuracy, average over the languages trained on and the unseen ones",
+        "X-AlpacaEval win rate, average over the languages trained on",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from ldr_utils.judges.verdicts import Answer, Case, Score, Verdict, against, out
 from ldr_utils.scores import premise
 from ldr_utils.scores.mgsm import MGSM_METRICS, score_mgsm
 from ldr_utils.scores.premise import premise_table, reward_table
-from ldr_utils.scores.rows import COLUMNS, summarise, wide
+from ldr_utils.scores.rows import COLUMNS, Rows, plain, wide
+from ldr_utils.scores.stats import Interval
 from ldr_utils.scores.x_alpacaeval import length_controlled, length_controlled_draws, length_controlled_rows
-from ldr_utils.study.params import Common
+from ldr_utils.study.arms import MAIN
+from ldr_utils.study.params import ArmParams
 
 LANGUAGES = ["en", "es", "de"]
 
@@ -45,8 +48,14 @@ class SilentJudge(LengthJudge):
         return [Verdict(None, "refused") if "?" in c.first else v for c, v in zip(cases, found, strict=True)]
 
 
-def common(languages: list[str] = LANGUAGES, unseen: list[str] | None = None) -> Common:
-    return Common(study="tiny", seed=4, languages=languages, unseen=unseen or [])
+def common(languages: list[str] = LANGUAGES, unseen: list[str] | None = None) -> ArmParams:
+    return ArmParams(study="tiny", seed=4, languages=languages, unseen=unseen or [], t=1)
+
+
+def added(metric: str, table: pd.DataFrame, params: ArmParams, task: str = "mgsm") -> list[dict[str, Any]]:
+    found = Rows(params, task)
+    found.add(metric, table)
+    return found.rows
 
 
 def test_score_mgsm_by_hand() -> None:
@@ -92,10 +101,10 @@ def test_wide_has_problems_by_languages() -> None:
     assert set(table.columns) == {"en", "es"}
 
 
-def test_summarise_splits_and_columns() -> None:
+def test_rows_of_languages_and_of_averages() -> None:
     params = common(["en", "es"], ["it", "sw"])
     table = scores(en=[1, 1, 1, 1], es=[1, 0, 1, 1], it=[0, 0, 1, 1], sw=[0, 0, 0, 1])
-    found = summarise(table, "accuracy", params, "lidr", "M1", "mgsm")
+    found = added("accuracy", table, params)
     assert all(list(row) == COLUMNS for row in found)
     assert {(r["lang"], r["split"]): r["value"] for r in found} == {
         ("en", "train"): 1.0,
@@ -108,24 +117,53 @@ def test_summarise_splits_and_columns() -> None:
     }
     assert len(found) == 7
     for row in found:
-        same = {"study": "tiny", "arm": "lidr", "seed": 4, "model": "M1", "task": "mgsm", "metric": "accuracy", "n": 4}
+        same = {"study": "tiny", "arm": MAIN, "seed": 4, "model": "M1", "task": "mgsm", "metric": "accuracy", "n": 4}
         assert same.items() <= row.items()
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
 
 
-def test_summarise_without_unseen_languages_has_no_unseen_row() -> None:
-    found = summarise(scores(en=[1, 0], es=[1, 1]), "accuracy", common(["en", "es"]), "sft", "M2", "mgsm")
+def test_without_unseen_languages_there_is_no_unseen_row() -> None:
+    found = added("accuracy", scores(en=[1, 0], es=[1, 1]), common(["en", "es"]))
     assert [(r["lang"], r["split"]) for r in found] == [
         ("en", "train"), ("es", "train"), ("avg", "train"), ("avg", "all"),
     ]  # fmt: skip
 
 
-def test_summarise_reports_the_languages_that_were_scored() -> None:
+def test_only_the_languages_that_were_scored_have_rows() -> None:
     """Reward tables have the training languages only, though the study has unseen ones."""
-    found = summarise(scores(en=[1, 0], es=[1, 1]), "accuracy", common(["en", "es"], ["sw"]), "lidr", "M0", "reward")
+    found = added("accuracy", scores(en=[1, 0], es=[1, 1]), common(["en", "es"], ["sw"]), "reward")
     assert {(r["lang"], r["split"]) for r in found} == {
         ("en", "train"), ("es", "train"), ("avg", "train"), ("avg", "all"),
     }  # fmt: skip
+
+
+def test_a_figure_that_is_no_plain_mean_has_rows_in_the_same_order() -> None:
+    """Also averages alone, values alone, points of a scale, and two models that were compared."""
+    params = common(["en", "es"], ["sw"]).model_copy(update={"arm": "sft"})
+
+    def counted(languages: list[str]) -> Interval:
+        return Interval(float(len(languages)), 0.0, 9.0, 1)
+
+    found = Rows(params, "t", "M1-vs-M0")
+    found.add_with("size", counted, ["sw", "es"])
+    found.add_averages("again", counted, ["en"])
+    found.add_values("plain", {"sw": plain(3, 4)})
+    found.add("score", scores(en=[1, 0]), "accuracy", points=10)
+    assert [(r["metric"], r["lang"], r["split"], r["value"]) for r in found.rows] == [
+        ("size", "sw", "unseen", 1.0),
+        ("size", "es", "train", 1.0),
+        ("size", "avg", "train", 1.0),
+        ("size", "avg", "unseen", 1.0),
+        ("size", "avg", "all", 2.0),
+        ("again", "avg", "train", 1.0),
+        ("again", "avg", "all", 1.0),
+        ("plain", "sw", "unseen", 3.0),
+        ("score", "en", "train", 5.0),
+        ("score", "avg", "train", 5.0),
+        ("score", "avg", "all", 5.0),
+    ]
+    assert {(r["arm"], r["model"], r["task"]) for r in found.rows} == {("sft", "M1-vs-M0", "t")}
+    assert 0 <= found.rows[-1]["low"] < 5 < found.rows[-1]["high"] <= 10
 
 
 def test_length_controlled_rows() -> None:
@@ -136,7 +174,7 @@ def test_length_controlled_rows() -> None:
         pd.DataFrame({"id": list("abcd"), "lang": "es"} | spanish),
         pd.DataFrame({"id": list("abcd"), "lang": "sw", "preference": 0.0, "length_difference": [1, 2, 3, 4]}),
     ]
-    found = length_controlled_rows(pd.concat(parts), params, "lidr", "M1", resamples=20)
+    found = length_controlled_rows(pd.concat(parts), params, resamples=20)
     values = {(r["lang"], r["split"]): r["value"] for r in found}
     es = length_controlled(pd.DataFrame(spanish))
     assert values == pytest.approx(
@@ -201,8 +239,8 @@ def test_win_rates_equal_the_formulas_recomputed(choices: list[float], equal: bo
     table = against(ScriptedJudge(script), prompts, ours, ["t" * (1 if equal else 150)] * len(prompts))
     outcomes = pd.concat([table.rename(columns={"preference": "win_rate"}), outcome(table["preference"])], axis=1)
     metrics = ["win_rate", "h2h_win", "h2h_tie", "h2h_lose"]
-    rows = [row for m in metrics for row in summarise(outcomes, m, params, "lidr", "M1", "x_alpacaeval")]
-    found = pd.DataFrame(rows + length_controlled_rows(table, params, "lidr", "M1", resamples=20))
+    rows = [row for m in metrics for row in added(m, outcomes, params)]
+    found = pd.DataFrame(rows + length_controlled_rows(table, params, resamples=20))
     got = found[found["split"] == "train"].set_index(["metric", "lang"])["value"]
 
     preference, difference = (first + second) / 2, np.array([len(text) for text in ours]) - (1 if equal else 150)
@@ -231,9 +269,9 @@ def verdicts(rng: np.random.Generator, n: int, effect: float) -> pd.DataFrame:
 def test_bounds_without_a_length_effect_are_those_of_the_plain_win_rate() -> None:
     """With equal lengths the two figures are the same one; the refits only estimate its variance."""
     table = verdicts(np.random.default_rng(13), 100, effect=0)
-    controlled = length_controlled_rows(table, common(["en", "es"]), "lidr", "M1")
-    plain = summarise(table, "preference", common(["en", "es"]), "lidr", "M1", "x_alpacaeval")
-    for got, expected in zip(controlled, plain, strict=True):
+    controlled = length_controlled_rows(table, common(["en", "es"]))
+    simple = added("preference", table, common(["en", "es"]))
+    for got, expected in zip(controlled, simple, strict=True):
         assert (got["lang"], got["split"], got["n"]) == (expected["lang"], expected["split"], expected["n"])
         assert got["value"] == pytest.approx(expected["value"])
         width = expected["high"] - expected["low"]
@@ -254,7 +292,7 @@ def test_refits_resample_problems_in_all_their_languages() -> None:
 def test_a_language_with_a_single_verdict_does_not_break_the_others() -> None:
     table = verdicts(np.random.default_rng(15), 30, effect=1.0)
     few = pd.concat([table[table["lang"] == "en"], table[(table["lang"] == "es") & (table["id"] == "0")]])
-    found = length_controlled_rows(few, common(["en", "es"]), "lidr", "M1", resamples=30)
+    found = length_controlled_rows(few, common(["en", "es"]), resamples=30)
     assert {row["lang"]: row["n"] for row in found if row["split"] == "train"} == {"en": 30, "es": 1, "avg": 30}
     assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found)
 

@@ -21,7 +21,7 @@ from ldr_utils.scores import mt_bench
 from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
-from ldr_utils.study.params import StudyParams, TaxParams, validate
+from ldr_utils.study.params import DecodingParams, MtBenchParams, StudyParams, validate
 from ldr_utils.study.records import DataSet
 
 QUESTIONS: dict[str, list[tuple[int, str, list[str], list[str] | None]]] = {
@@ -37,7 +37,7 @@ QUESTIONS: dict[str, list[tuple[int, str, list[str], list[str] | None]]] = {
 
 
 @pytest.fixture
-def params(tmp_path: Path) -> TaxParams:
+def params(tmp_path: Path) -> MtBenchParams:
     folder = tmp_path / "questions"
     folder.mkdir()
     for lang, rows in QUESTIONS.items():
@@ -45,12 +45,12 @@ def params(tmp_path: Path) -> TaxParams:
         lines = [json.dumps(dict(zip(keys, row, strict=True)) | {"extra": 1}, ensure_ascii=False) for row in rows]
         (folder / f"{lang}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     languages: dict[str, Any] = {"languages": ["en", "es"], "unseen": ["it"], "mt_bench_dir": str(folder)}
-    return TaxParams(**languages, judge="local", judge_model="m", batch_size=2, max_new_tokens=24, threads=1)
+    return MtBenchParams(**languages, judge="local", judge_model="m")
 
 
 @pytest.fixture(scope="module")
 def generator() -> TransformersGenerator:
-    return TransformersGenerator.load(TaxParams(batch_size=2, max_new_tokens=24, threads=1), 0)
+    return TransformersGenerator.load(DecodingParams(batch_size=2, max_new_tokens=24, threads=1), 0)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def rater(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_folder_there_is_nothing_to_do() -> None:
-    assert mt_bench.question_files(TaxParams()) == {}
-    assert mt_bench.read_questions(TaxParams()) == {}
+    assert mt_bench.question_files(MtBenchParams()) == {}
+    assert mt_bench.read_questions(MtBenchParams()) == {}
 
 
-def test_questions_are_aligned_and_languages_without_a_file_left_out(params: TaxParams) -> None:
+def test_questions_are_aligned_and_languages_without_a_file_left_out(params: MtBenchParams) -> None:
     found = mt_bench.read_questions(params)
     assert list(found) == ["en", "es"]
     assert [question["id"] for question in found["es"]] == ["mt-bench-81", "mt-bench-111"]
@@ -85,8 +85,8 @@ def test_questions_are_aligned_and_languages_without_a_file_left_out(params: Tax
     }
 
 
-@pytest.mark.parametrize("schema", [TaxParams, StudyParams])
-def test_the_rubric_does_not_score_it(schema: type[TaxParams]) -> None:
+@pytest.mark.parametrize("schema", [MtBenchParams, StudyParams])
+def test_the_rubric_does_not_score_it(schema: type[MtBenchParams]) -> None:
     with pytest.raises(InputError, match=r"^p.yaml: judge: the rubric cannot score MT-Bench; choose local or openai"):
         validate(schema, {"mt_bench_dir": "somewhere"}, "p.yaml")
 
@@ -95,7 +95,7 @@ def test_the_rubric_does_not_score_it(schema: type[TaxParams]) -> None:
 
 
 def test_the_second_turn_follows_the_first_and_its_answer(
-    params: TaxParams, generator: TransformersGenerator, tmp_path: Path
+    params: MtBenchParams, generator: TransformersGenerator, tmp_path: Path
 ) -> None:
     answers = mt_bench.answer(generator, mt_bench.read_questions(params), tmp_path)
     assert [(a["id"], a["turn"]) for a in answers["en"]] == [
@@ -113,10 +113,10 @@ def test_the_second_turn_follows_the_first_and_its_answer(
 
 
 def test_a_run_that_broke_ends_with_the_same_files(
-    params: TaxParams, generator: TransformersGenerator, tmp_path: Path
+    params: MtBenchParams, generator: TransformersGenerator, tmp_path: Path
 ) -> None:
     questions, whole, cut = mt_bench.read_questions(params), tmp_path / "whole", tmp_path / "cut"
-    small = TransformersGenerator(generator.policy, params.model_copy(update={"batch_size": 1}))
+    small = TransformersGenerator(generator.policy, generator.params.model_copy(update={"batch_size": 1}))
     answers = mt_bench.answer(small, questions, whole)
     mt_bench.answer(small, questions, cut)
     path = cut / "turn2" / "es.jsonl"
@@ -161,7 +161,7 @@ def test_no_text_of_a_conversation_leaves_its_lines_or_ends_its_turn(text: str) 
 
 
 def test_turns_are_scored_by_a_model_and_asked_once(
-    params: TaxParams, generator: TransformersGenerator, rater: Path, tmp_path: Path
+    params: MtBenchParams, generator: TransformersGenerator, rater: Path, tmp_path: Path
 ) -> None:
     answers = mt_bench.answer(generator, mt_bench.read_questions(params), tmp_path / "answers")
     path = tmp_path / "cache.jsonl"
@@ -199,7 +199,7 @@ def scored(rows: Sequence[tuple[str, str, int, float | None]]) -> pd.DataFrame:
     return table.assign(category="writing", status=["failed" if points is None else "ok" for *_, points in rows])
 
 
-def test_figures_are_those_of_the_formulas(params: TaxParams) -> None:
+def test_figures_are_those_of_the_formulas(params: MtBenchParams) -> None:
     values = [("a", 1, 10.0), ("a", 2, 6.0), ("b", 1, 4.0), ("b", 2, 1.0)]
     table = scored([(i, "en", turn, x) for i, turn, x in values] + [(i, "es", turn, x / 2) for i, turn, x in values])
     found = {(r["metric"], r["lang"], r["split"]): r for r in mt_bench.result_rows(table, params)}
@@ -215,7 +215,7 @@ def test_figures_are_those_of_the_formulas(params: TaxParams) -> None:
     assert found["failed", "es", "train"] | {"value": 0.0, "n": 4} == found["failed", "es", "train"]
 
 
-def test_an_answer_without_a_verdict_is_counted_and_left_out(params: TaxParams) -> None:
+def test_an_answer_without_a_verdict_is_counted_and_left_out(params: MtBenchParams) -> None:
     table = scored([("a", "en", 1, 10.0), ("a", "en", 2, None), ("b", "en", 1, 4.0), ("b", "en", 2, 2.0)])
     found = {(r["metric"], r["lang"]): r for r in mt_bench.result_rows(table, params)}
     assert (found["score", "en"]["value"], found["score", "en"]["n"]) == (pytest.approx(3.0), 1)
@@ -224,13 +224,13 @@ def test_an_answer_without_a_verdict_is_counted_and_left_out(params: TaxParams) 
     assert found["refused", "en"]["value"] == 0.0
 
 
-def test_a_language_without_any_second_score_has_no_score(params: TaxParams) -> None:
+def test_a_language_without_any_second_score_has_no_score(params: MtBenchParams) -> None:
     table = scored([("a", "en", 1, 5.0), ("a", "en", 2, 7.0), ("a", "es", 1, 5.0), ("a", "es", 2, None)])
     langs = {r["lang"] for r in mt_bench.result_rows(table, params) if r["metric"] == "score"}
     assert langs == {"en", "avg"}
 
 
-def test_full_marks_stay_in_range(params: TaxParams) -> None:
+def test_full_marks_stay_in_range(params: MtBenchParams) -> None:
     """A judge's weights sum to one but for rounding."""
     table = scored([("a", "en", turn, 10.000000000000002) for turn in (1, 2)])
     assert max(r["value"] for r in mt_bench.result_rows(table, params) if r["metric"] == "score") == 10.0

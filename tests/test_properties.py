@@ -10,7 +10,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ldr_utils.languages.numbers import ANSWER_PHRASES, extract, parse_number
+from ldr_utils.languages.numbers import extract, parse_number
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps, read_jsonl
@@ -106,7 +107,7 @@ def test_any_text_for_any_key_is_valid_or_refused(tmp_path: Path, key: str, text
 
 
 @LENIENT
-@given(text=st.text(), lang=st.sampled_from(sorted(ANSWER_PHRASES)))
+@given(text=st.text(), lang=st.sampled_from(sorted(LANGUAGES)))
 def test_any_completion_is_parsed(text: str, lang: str) -> None:
     """Of a text without a digit no number is made, of a reply without its closing tag no translation."""
     found = extract(text, lang)

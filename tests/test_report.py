@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldr_utils.commands import compare
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import claims, figures, gains, tables
 from ldr_utils.scores.rows import COLUMNS
+from ldr_utils.study.arms import MAIN
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import ReportParams
 from ldr_utils.study.paths import Run
@@ -24,7 +26,7 @@ from ldr_utils.study.paths import Run
 LANGUAGES = ["en", "es"]
 
 
-def rows(task: str, metric: str, values: dict[tuple[str, str, str], float], arm: str = "lidr") -> pd.DataFrame:
+def rows(task: str, metric: str, values: dict[tuple[str, str, str], float], arm: str = MAIN) -> pd.DataFrame:
     """Values by (model, language, split), each with bounds 0.01 around it."""
     base = {"study": "s", "arm": arm, "seed": 0, "task": task, "metric": metric, "n": 9}
     found = [
@@ -37,12 +39,14 @@ def rows(task: str, metric: str, values: dict[tuple[str, str, str], float], arm:
 def scored(folder: Path, seed: int = 0) -> tuple[Run, ReportParams]:
     """M1 solves eight of ten Spanish problems more than M0, and as many English ones."""
     run = Run.at(folder)
-    params = ReportParams(languages=LANGUAGES, unseen=["it"], iterations=1, arms=["lidr"], seed=seed)
+    params = ReportParams(languages=LANGUAGES, unseen=["it"], iterations=1, arms=[MAIN], seed=seed)
     for t, right in ((0, 1), (1, 9)):
         scores = {"en": [1.0] * 10, "es": [1.0] * right + [0.0] * (10 - right), "it": [0.0] * 10}
-        for task, (file, column) in gains.TASKS.items():
-            table = [{"id": str(k), "lang": lang, column: x} for lang, own in scores.items() for k, x in enumerate(own)]
-            write_text(run.stage(t, task) / file, pd.DataFrame(table).to_csv(index=False))
+        for task, test in TEST_SETS.items():
+            table = [
+                {"id": str(k), "lang": lang, test.column: x} for lang, own in scores.items() for k, x in enumerate(own)
+            ]
+            write_text(run.stage(t, task) / test.scores, pd.DataFrame(table).to_csv(index=False))
     return run, params
 
 
@@ -176,9 +180,7 @@ def test_compare_writes_a_report_of_several_seeds(tmp_path: Path) -> None:
     for seed in (1, 2):
         run, _ = scored(tmp_path / str(seed), seed)
         values = {"study": "s", "seed": seed, "languages": LANGUAGES, "unseen": ["it"], "iterations": 1}
-        write_text(
-            run.params, str(values | {"arms": ["lidr"], "source": "micro", "base_model": "b", "judge": "rubric"})
-        )
+        write_text(run.params, str(values | {"arms": [MAIN], "source": "micro", "base_model": "b", "judge": "rubric"}))
         table = rows("mgsm", "accuracy", {("M0", "es", "train"): 0.1, ("M1", "es", "train"): 0.9}).assign(seed=seed)
         write_text(run.results, table.to_csv(index=False))
         notebook = {"metadata": {"papermill": {"input_path": "/home/me/clone/notebooks/08_report.ipynb"}}}

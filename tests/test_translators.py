@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.languages.table import FLORES, NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import parse_translation, translation_requests
 from ldr_utils.method.translators import BREAK, Seq2SeqTranslator, joined, open_translator, sentence_requests
 from ldr_utils.policy.backends import open_generator
@@ -43,7 +43,7 @@ def nllb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     letters = "▁0123456789+-=.:,abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     vocabulary = {token: k for k, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
-    codes = [FLORES["en"], FLORES["es"]]
+    codes = [LANGUAGES["en"].flores, LANGUAGES["es"].flores]
     tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], extra_special_tokens=codes, src_lang=codes[0])
     torch.manual_seed(0)
     config = M2M100Config(
@@ -67,9 +67,9 @@ def nllb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_language_has_its_flores_code() -> None:
     from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
-    assert FLORES.keys() == NAMES.keys()
-    assert set(FLORES.values()) <= set(FAIRSEQ_LANGUAGE_CODES)
-    assert len(set(FLORES.values())) == len(FLORES)
+    codes = [language.flores for language in LANGUAGES.values()]
+    assert set(codes) <= set(FAIRSEQ_LANGUAGE_CODES)
+    assert len(set(codes)) == len(codes)
 
 
 def test_self_is_the_model_of_the_study(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_seq2seq_translates_by_sentence_and_keeps_the_layout(seq2seq: Seq2SeqTra
 
 def test_seq2seq_reads_one_language_and_is_made_to_write_the_other(seq2seq: Seq2SeqTranslator) -> None:
     tokenizer = seq2seq.tokenizer
-    english, spanish = tokenizer.convert_tokens_to_ids([FLORES["en"], FLORES["es"]])
+    english, spanish = tokenizer.convert_tokens_to_ids([LANGUAGES["en"].flores, LANGUAGES["es"].flores])
     for source, target, head, forced in (("en", "es", english, spanish), ("es", "en", spanish, english)):
         direction = seq2seq.direction(source, target)
         prompt = direction.prompt_ids([{"role": "user", "content": "Anna"}])
@@ -152,7 +152,7 @@ def test_seq2seq_completion_is_what_generate_writes_for_the_sentence_alone(seq2s
     together = direction.complete(prompts)
     assert together == [direction.complete([prompt])[0] for prompt in prompts]
     for completion in together:
-        assert FLORES["es"] not in completion.text
+        assert LANGUAGES["es"].flores not in completion.text
         assert completion.tokens <= 12
         assert completion.finished == (completion.tokens < 11)
 

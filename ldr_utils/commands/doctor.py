@@ -21,6 +21,7 @@ from ldr_utils.commands import memory
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
@@ -235,7 +236,12 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
     models = params.iterations * len(params.arms)
     adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
     training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
-    testing = 2 * (models + 1) * (params.mgsm_problems + params.alpaca_prompts) * len(params.all_languages)
+    testing = (
+        2
+        * (models + 1)
+        * sum(int(getattr(params, test.size)) for test in TEST_SETS.values())
+        * len(params.all_languages)
+    )
     return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.languages.numbers import ANSWER_PHRASES, extract, gold_number
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.numbers import extract, gold_number
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.scores.mgsm import MGSM_METRICS, score_mgsm
 from ldr_utils.scores.rows import wide
 from ldr_utils.scores.stats import Interval, mean_interval
@@ -49,14 +49,14 @@ def score_file(path: Path, lang: str, out: Path | None = None) -> str:
     InputError
         For an unknown language, a file or row that cannot be graded, or an ``out`` that cannot be written.
     """
-    if lang not in ANSWER_PHRASES:
-        raise InputError(f"--lang {lang}: not a known language; use one of {', '.join(sorted(ANSWER_PHRASES))}")
+    if lang not in LANGUAGES:
+        raise InputError(f"--lang {lang}: not a known language; use one of {', '.join(sorted(LANGUAGES))}")
     table = verdicts(read_answers(path), lang)
     if out is not None:
         _write(out, table.drop(columns="lang").to_csv(index=False, float_format="%.0f"), path)
     keyed = table.rename(columns={"line": "id"})
     rates = {metric: mean_interval(wide(keyed, metric))[lang] for metric in LABELS}
-    lines = [f"{path}: {len(table)} answers in {NAMES[lang]}"]
+    lines = [f"{path}: {len(table)} answers in {LANGUAGES[lang].name}"]
     return "\n".join(lines + [f"{LABELS[metric]:<43} {_percent(rate)}" for metric, rate in rates.items()])
 
 
@@ -103,7 +103,7 @@ def _check(row: Record, where: str) -> None:
 def verdicts(rows: list[Record], lang: str) -> pd.DataFrame:
     """One row an answer: ``line``, ``lang``, ``answer``, ``phrase``, ``last``, the MGSM metrics, ``no_phrase``."""
     keyed = [{"id": r["line"], "lang": lang, "gold": r["answer"], "response": r["response"]} for r in rows]
-    table = score_mgsm(keyed, list(NAMES))[["id", "lang", *MGSM_METRICS]].rename(columns={"id": "line"})
+    table = score_mgsm(keyed, list(LANGUAGES))[["id", "lang", *MGSM_METRICS]].rename(columns={"id": "line"})
     found = [extract(row["response"], lang) for row in rows]
     numbers: dict[str, Sequence[Decimal | None]] = {
         "answer": [gold_number(row["answer"]) for row in rows],

@@ -44,7 +44,7 @@ def look(run: Run, study: StudyParams, place: Place) -> Row:
     manifest = read_manifest(path)
     reasons = [
         *_changed_params(manifest, study, place),
-        *_changed_code(manifest, place),
+        *_changed_code(manifest, study, place),
         *_changed_inputs(manifest, run),
     ]
     state: State = "stale" if reasons else "done"
@@ -59,8 +59,9 @@ def _changed_params(manifest: dict[str, Any], study: StudyParams, place: Place) 
     return [f"{key} {then[key]} -> {now[key]}" for key in keys]
 
 
-def _changed_code(manifest: dict[str, Any], place: Place) -> list[str]:
-    same = manifest.get("code", {}).get("notebook") == code_hash(place.stage.notebook)
+def _changed_code(manifest: dict[str, Any], study: StudyParams, place: Place) -> list[str]:
+    now = code_hash(place.stage.notebook, study.all_languages)
+    same = manifest.get("code", {}).get("notebook") == now
     return [] if same else [f"code of {place.stage.notebook} changed"]
 
 

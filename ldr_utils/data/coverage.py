@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, ALPAGASUS, GSM8K, MGSM, TRANSLATION_TASKS
+from ldr_utils.data.downloads import ALPACA_REFERENCES, ALPAGASUS, GSM8K, TRANSLATION_TASKS
 from ldr_utils.data.files import languages_published
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.micro.lexicon import LANGUAGES
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams
 from ldr_utils.study.paths import from_root
 
-TESTS = {"mgsm": MGSM, "x_alpacaeval": ALPACA_PROMPTS}
 File = tuple[str, str]  # (layout, language)
 
 
@@ -21,7 +21,7 @@ def check_languages(params: DataParams) -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        For each test set (``mgsm``, ``x_alpacaeval``) the languages of the study that it has: real test sets differ.
+        For each of ``TEST_SETS`` the languages of the study that it has: real test sets differ.
 
     Raises
     ------
@@ -31,15 +31,17 @@ def check_languages(params: DataParams) -> dict[str, list[str]]:
     if params.source == "micro":
         if missing := [lang for lang in params.all_languages if lang not in LANGUAGES]:
             raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
-        return dict.fromkeys(TESTS, params.all_languages)
+        return dict.fromkeys(TEST_SETS, params.all_languages)
     _check_training(params)
     found = {
-        name: [lang for lang in params.all_languages if lang in languages_published(layout, folder(params))]
-        for name, layout in TESTS.items()
+        name: [lang for lang in params.all_languages if lang in languages_published(test.layout, folder(params))]
+        for name, test in TEST_SETS.items()
     }
     if missing := [lang for lang in params.unseen if not any(lang in languages for languages in found.values())]:
-        raise InputError(f"unseen: {', '.join(missing)} in neither MGSM nor X-AlpacaEval; {_remedy(params, 'unseen')}")
-    for name, layout in [*TESTS.items(), ("x_alpacaeval", ALPACA_REFERENCES)]:
+        titles = " nor ".join(test.title for test in TEST_SETS.values())
+        raise InputError(f"unseen: {', '.join(missing)} in neither {titles}; {_remedy(params, 'unseen')}")
+    layouts = [(name, test.layout) for name, test in TEST_SETS.items()]
+    for name, layout in [*layouts, ("x_alpacaeval", ALPACA_REFERENCES)]:
         if not {*found[name]} & {*languages_published(layout, folder(params))}:
             raise InputError(f"languages: none has {layout.format(lang='<lang>')}; {_remedy(params, 'languages')}")
     return found
@@ -54,7 +56,7 @@ def files_needed(params: DataParams) -> list[File]:
     return [
         *((layout, lang) for layout in _training_layouts(params) for lang in params.languages),
         *([(TRANSLATION_TASKS, "")] if params.train_set == "alpagasus" else []),
-        *((TESTS[name], lang) for name, languages in tests.items() for lang in languages),
+        *((TEST_SETS[name].layout, lang) for name, languages in tests.items() for lang in languages),
         *((ALPACA_REFERENCES, lang) for lang in referenced),
     ]
 

@@ -65,11 +65,6 @@ class Source:
     sha256s: dict[str, str]
 
 
-def licences() -> pd.DataFrame:
-    """One row a set: ``set``, ``licence``, ``source``."""
-    return pd.DataFrame([{"set": name, "licence": terms, "source": who} for name, (terms, who) in LICENCES.items()])
-
-
 def source_table(sources: Sequence[Source]) -> pd.DataFrame:
     """One row a file: ``set``, ``file``, ``licence``, ``origin``, ``revision`` and ``sha256`` (both shortened)."""
     return pd.DataFrame(

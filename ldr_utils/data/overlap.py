@@ -2,7 +2,7 @@
 
 The check of the field's contamination studies: GPT-3 looks for shared 13-grams, PaLM calls an example contaminated
 when at least 70 % of its 8-grams stand in the training data. Both counts are given here, for 8-grams. Scripts without
-spaces between words are cut into characters instead.
+spaces between words are cut into characters instead, as many as make 8 English words (``languages.table``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.study.records import DataSet, Record
 
-WORDS = 8
-CHARACTERS = {"ja": 19, "th": 36, "zh": 13}  # as long as 8 English words in MGSM and X-AlpacaEval, on average
 CONTAMINATED = 0.7
 EXAMPLES = 3
 COLUMNS = ["train", "test", "lang", "prompts", "overlapping", "contaminated", "examples"]
@@ -43,9 +42,9 @@ _SEPARATORS = _Separators()
 def ngrams(text: str, lang: str) -> set[str]:
     """N-grams of a text, case and punctuation aside; a text shorter than one n-gram is one by itself."""
     words = unicodedata.normalize("NFKC", text).casefold().translate(_SEPARATORS).split()
-    size = CHARACTERS.get(lang, WORDS)
-    units: Sequence[str] = "".join(words) if lang in CHARACTERS else words
-    joint = "" if lang in CHARACTERS else " "
+    size, spaced = LANGUAGES[lang].gram, LANGUAGES[lang].spaced
+    units: Sequence[str] = words if spaced else "".join(words)
+    joint = " " if spaced else ""
     return {joint.join(units[start : start + size]) for start in range(max(1, len(units) - size + 1))} - {""}
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.data.coverage import TESTS, check_languages, folder
+from ldr_utils.data.coverage import check_languages, folder
 from ldr_utils.data.files import LOCAL, Source, real_sets
+from ldr_utils.data.test_sets import TEST_SETS
+from ldr_utils.languages.units import units
 from ldr_utils.micro.sets import micro_sets
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
@@ -30,7 +32,7 @@ def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
     Returns
     -------
     tuple
-        The sets ``iteration0``.., ``mgsm`` and ``x_alpacaeval``, each by language (a test set has those of the study's
+        The sets ``iteration0``.. and ``TEST_SETS``, each by language (a test set has those of the study's
         languages that it was made in), and where they came from.
 
     Raises
@@ -58,9 +60,8 @@ def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
 
 
 def _check_sizes(sets: dict[str, DataSet], params: DataParams) -> None:
-    keys = {"mgsm": "mgsm_problems", "x_alpacaeval": "alpaca_prompts"}
     for name, by_language in sets.items():
-        key = keys.get(name, "prompts_per_iteration")
+        key = TEST_SETS[name].size if name in TEST_SETS else "prompts_per_iteration"
         held, asked = len(next(iter(by_language.values()))), getattr(params, key)
         if held < asked:
             raise InputError(f"{key}: is {asked}, but the data have {held} for {name}; lower it")
@@ -100,7 +101,7 @@ def write_sets(run: Run, sets: dict[str, DataSet], sources: Sequence[Source]) ->
 
 def gaps(sets: dict[str, DataSet], languages: Sequence[str]) -> list[str]:
     """One line for each test set that lacks some of ``languages``, or reference answers in some."""
-    absent = {name: [lang for lang in languages if lang not in sets[name]] for name in ("mgsm", "x_alpacaeval")}
+    absent = {name: [lang for lang in languages if lang not in sets[name]] for name in TEST_SETS}
     lines = [f"{name}: not in {', '.join(missing)}" for name, missing in absent.items() if missing]
     answered = referenced(sets["x_alpacaeval"])
     if bare := [lang for lang in sets["x_alpacaeval"] if lang not in answered]:
@@ -124,13 +125,13 @@ def shared_problems(sets: dict[str, DataSet], lang: str) -> pd.DataFrame:
 
 
 def length_table(sets: dict[str, DataSet]) -> pd.DataFrame:
-    """One row a prompt: ``set``, ``lang``, ``words``, ``characters`` (for scripts without spaces between words)."""
+    """One row a prompt: ``set``, ``lang``, ``units`` (see ``languages.units``), ``characters`` (spaces and all)."""
     return pd.DataFrame(
         [
             {
                 "set": name,
                 "lang": lang,
-                "words": len(record["prompt"].split()),
+                "units": len(units(record["prompt"], lang)),
                 "characters": len(record["prompt"]),
             }
             for name, by_language in sets.items()
@@ -158,7 +159,7 @@ def referenced(by_language: DataSet) -> DataSet:
 
 def read_tests(run: Run, languages: Sequence[str]) -> dict[str, DataSet]:
     """Every test set of a run, in those of ``languages`` that it has."""
-    return {name: read_set(run, name, languages_in_run(run, name, languages)) for name in TESTS}
+    return {name: read_set(run, name, languages_in_run(run, name, languages)) for name in TEST_SETS}
 
 
 def read_answers(run: Run, name: str, params: ArmParams, t: int | None = None) -> DataSet:

@@ -23,25 +23,10 @@ from functools import cache
 from itertools import pairwise, takewhile
 from operator import attrgetter
 
-# A phrase that ends in ":" is a heading: working may follow it, so it counts only directly before its number.
-ANSWER_PHRASES: dict[str, tuple[str, ...]] = {
-    "ar": ("الجواب هو", "الجواب النهائي هو", "الإجابة هي", "الإجابة النهائية هي", "الجواب:", "الإجابة:"),
-    "bn": ("উত্তর হল", "উত্তর হলো", "উত্তর হচ্ছে", "উত্তর হবে", "উত্তরটি হল", "উত্তর:"),
-    "de": ("Die Antwort ist", "Die Antwort lautet", "Antwort ist", "Antwort lautet", "Antwort:"),
-    "en": ("The answer is", "answer is", "Answer:", "####"),
-    "es": ("La respuesta es", "respuesta final es", "respuesta correcta es", "Respuesta:", "Respuesta final:"),
-    "fr": ("La réponse est", "réponse finale est", "réponse correcte est", "Réponse:", "Réponse finale:"),
-    "it": ("La risposta è", "risposta finale è", "risposta corretta è", "Risposta:", "Risposta finale:"),
-    "ja": ("答えは", "解答は", "答え:", "解答:", "回答:", "答:"),
-    "ko": ("답은", "답:"),
-    "ru": ("Ответ равен", "Ответ это", "Ответ:"),
-    "sw": ("Jibu ni", "Jibu la mwisho ni", "Jibu sahihi ni", "Jibu:"),
-    "te": ("సమాధానం", "జవాబు", "సమాధానం:", "జవాబు:"),
-    "th": ("คำตอบคือ", "คำตอบสุดท้ายคือ", "คำตอบที่ถูกต้องคือ", "คำตอบ:", "ตอบ:"),
-    "zh": ("答案是", "答案为", "答案為", "答案:", "答:"),
-}
-DECIMAL_COMMA = frozenset({"de", "es", "fr", "it", "ru"})
-MYRIAD_LANGUAGES = frozenset({"ja", "ko", "zh"})
+from ldr_utils.languages.table import LANGUAGES
+
+_DECIMAL_COMMA = frozenset(lang for lang, language in LANGUAGES.items() if language.decimal_comma)
+_MYRIADS = frozenset(lang for lang, language in LANGUAGES.items() if language.myriads)
 
 _CURRENCY = "$€£¥₹৳฿₩₽"
 _SCOPE = 200  # characters in which a phrase or a box must hold its number; bounds the cost of a hostile text
@@ -106,7 +91,7 @@ def extract(text: str, lang: str) -> Extraction:
     text : str
         The completion; any string.
     lang : str
-        ISO 639-1 code, a key of `ANSWER_PHRASES`. English phrases count in every language.
+        ISO 639-1 code, a key of `LANGUAGES`. English phrases count in every language.
 
     Raises
     ------
@@ -147,23 +132,10 @@ def gold_number(gold: str | int | float) -> Decimal:
     return number
 
 
-def is_correct(text: str, gold: str | int | float, lang: str) -> bool:
-    """Tell whether a completion's answer equals the gold number (see `gold_number`).
-
-    Raises
-    ------
-    KeyError
-        If `lang` is not a known language.
-    ValueError
-        If `gold` is not one finite number.
-    """
-    return extract(text, lang).value == gold_number(gold)
-
-
 @cache
 def _marker(lang: str) -> re.Pattern[str]:
     patterns = [r"(?P<box>\\boxed\s?\{)"]
-    for phrase in sorted({*ANSWER_PHRASES[lang], *ANSWER_PHRASES["en"]}, key=len, reverse=True):
+    for phrase in sorted({*LANGUAGES[lang].answer_phrases, *LANGUAGES["en"].answer_phrases}, key=len, reverse=True):
         words = r"\s{1,3}".join(map(re.escape, _fold(phrase, lang).removesuffix(":").split()))
         patterns.append(words + (r"[*_ \u00a0]{0,3}[:—=\n-]" if phrase.endswith(":") else ""))
     return re.compile("|".join(patterns), re.IGNORECASE)
@@ -179,7 +151,7 @@ def _fold(text: str, lang: str) -> str:
     text = _LATEX_FRACTION.sub(r" \1/\2", text)
     text = _VULGAR_FRACTION.sub(lambda m: " " + unicodedata.normalize("NFKC", m[1]).replace("\u2044", "/"), text)
     text = _LIST_NUMBER.sub("", _BOLD.sub("", _CLAUSE_COMMA_GROUP.sub(",", text)))
-    if lang in MYRIAD_LANGUAGES:
+    if lang in _MYRIADS:
         text = _MYRIAD.sub(_spell_myriad, text)
     return _FRACTION.sub(_spell_fraction, text)
 
@@ -204,7 +176,7 @@ def _spell_fraction(match: re.Match[str]) -> str:
 
 def _numbers(text: str, lang: str) -> list[_Number]:
     """Read every number of a folded text, in order."""
-    raw = _RAW_SPACED if lang in DECIMAL_COMMA else _RAW
+    raw = _RAW_SPACED if lang in _DECIMAL_COMMA else _RAW
     found = []
     for match in raw.finditer(text):
         if text.endswith(("^", "^{", "_{"), 0, match.start()):
@@ -236,7 +208,7 @@ def _read(raw: str, lang: str) -> Decimal | None:
     plain = _PLAIN.fullmatch(raw)
     if plain is not None:
         whole, mark, part = plain.groups(default="")
-        groups = mark == "," or (mark == "." and lang in DECIMAL_COMMA)
+        groups = mark == "," or (mark == "." and lang in _DECIMAL_COMMA)
         if groups and len(part) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0"):
             return Decimal(whole + part)
         return Decimal(f"{whole}.{part}")

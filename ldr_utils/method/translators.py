@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ldr_utils.languages.table import FLORES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Completion, Generator, Request, decode, generate_file
@@ -148,7 +148,7 @@ class Seq2SeqTranslator:
         InputError
             When the model does not know one of the two languages.
         """
-        codes = [FLORES[source], FLORES[target]]
+        codes = [LANGUAGES[source].flores, LANGUAGES[target].flores]
         ids = [self.tokenizer.convert_tokens_to_ids(code) for code in codes]
         for lang, code, token in zip((source, target), codes, ids, strict=True):
             if token in (None, self.tokenizer.unk_token_id):

@@ -25,7 +25,7 @@ from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_distinct
 from ldr_utils.policy.generate import Generator, batches_by_length, generate_file
 from ldr_utils.policy.load import Policy
-from ldr_utils.scores.rows import rows, splits, summarise
+from ldr_utils.scores.rows import Rows
 from ldr_utils.scores.stats import Floats, Interval
 from ldr_utils.study.params import TaxParams
 from ldr_utils.study.records import Exchange
@@ -112,19 +112,14 @@ def perplexity_rows(losses: Mapping[tuple[str, str], Floats], params: TaxParams)
 
     Averages over languages pool their tokens.
     """
-    found: list[dict[str, Any]] = []
+    found = Rows(params, "tax")
     for metric, kinds in {"perplexity": KINDS, **{f"perplexity_{kind}": (kind,) for kind in KINDS}}.items():
 
         def pooled(languages: Sequence[str], kinds: Sequence[str] = kinds) -> Interval:
             return perplexity(np.stack([losses[lang, kind] for lang in languages for kind in kinds], axis=1))
 
-        by_language = {lang: pooled([lang]) for lang in params.all_languages}
-        found += rows(params, params.arm, f"M{params.t}", "tax", metric, by_language)
-        for split, languages in splits(params).items():
-            if languages:
-                average = {"avg": pooled(languages)}
-                found += rows(params, params.arm, f"M{params.t}", "tax", metric, average, split)
-    return found
+        found.add_with(metric, pooled, params.all_languages)
+    return found.rows
 
 
 def score_translations(
@@ -161,5 +156,6 @@ def micro_rows(policy: Policy, generator: Generator, params: TaxParams, folder: 
     losses = {
         key: exchange_losses(policy, texts, params.batch_size) for key, texts in exchanges(tasks, languages).items()
     }
-    accuracy = summarise(table, "translation_accuracy", params, params.arm, f"M{params.t}", "tax")
-    return perplexity_rows(losses, params) + accuracy
+    accuracy = Rows(params, "tax")
+    accuracy.add("translation_accuracy", table)
+    return perplexity_rows(losses, params) + accuracy.rows

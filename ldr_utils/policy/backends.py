@@ -56,7 +56,9 @@ def choose_backend(params: DecodingParams, has_vllm: bool, capability: Capabilit
         return Choice("transformers", "set by backend")
     if params.backend == "vllm":
         if not has_vllm:
-            raise InputError("backend: vllm is not installed; install it (docs/real-models.md, Backends) or set backend to auto")
+            raise InputError(
+                "backend: vllm is not installed; install it (docs/real-models.md, Backends) or set backend to auto"
+            )
         return Choice("vllm", "set by backend" + ("; nf4 is for training only" if params.quantization == "nf4" else ""))
     if not has_vllm:
         return Choice("transformers", "vllm is not installed")

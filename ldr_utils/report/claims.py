@@ -7,16 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from ldr_utils.report.gains import TASKS, corrected, group_gain, models, p_text, paper_gain, problem_scores, steps
+from ldr_utils.data.test_sets import TEST_SETS
+from ldr_utils.report.gains import corrected, group_gain, models, p_text, paper_gain, problem_scores, steps
 from ldr_utils.scores.stats import paired_difference, seed_spread
+from ldr_utils.study.arms import MAIN
 from ldr_utils.study.params import ReportParams
 from ldr_utils.study.paths import Run
 from ldr_utils.study.text import markdown
 
-CLAIMS = {"x_alpacaeval": "trained", "mgsm": "all"}  # the languages that the abstract averages over
+CLAIM_LANGUAGES = {"trained": "the languages trained on", "all": "the languages trained on and the unseen ones"}
 CLAIM_NAMES = {
-    "x_alpacaeval": "X-AlpacaEval win rate, average over the languages trained on",
-    "mgsm": "MGSM accuracy, average over the languages trained on and the unseen ones",
+    name: f"{test.title} {test.paper_metric.replace('_', ' ')}, average over {CLAIM_LANGUAGES[test.claim_over]}"
+    for name, test in TEST_SETS.items()
 }
 
 
@@ -30,8 +32,9 @@ def claims(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     last = params.iterations
-    for task, group in CLAIMS.items():
-        after, before = (problem_scores(runs, task, "lidr", t) for t in (last, 0))
+    for task, test in reversed(TEST_SETS.items()):  # in the order of the abstract
+        group = test.claim_over
+        after, before = (problem_scores(runs, task, MAIN, t) for t in (last, 0))
         wanted = params.all_languages if group == "all" else params.languages
         if found := group_gain(after, before, wanted, params.seed):
             own = {"task": task, "step": f"M{last} - M0", "languages": group + found.pop("only")}
@@ -71,7 +74,7 @@ def premise_markdown(results: pd.DataFrame, params: ReportParams) -> str:
     results : DataFrame
         Rows of results.csv of one run. Better is what the judge scores higher, the two 95 % intervals apart.
     """
-    first = results[(results["model"] == "M0") & (results["arm"] == "lidr")]
+    first = results[(results["model"] == "M0") & (results["arm"] == MAIN)]
     reward = first[first["task"] == "reward"]
     keys = list(zip(reward["lang"], reward["metric"], strict=True))
     low, high = (dict(zip(keys, reward[bound].tolist(), strict=True)) for bound in ("low", "high"))
@@ -105,7 +108,7 @@ def significance(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
         (see ``shown``), ``n`` (problems).
     """
     tables = []
-    for task in TASKS:
+    for task in TEST_SETS:
         scores = {model: problem_scores(runs, task, *model) for model in models(params)}
         for step, after, before in steps(params):
             languages = [lang for lang in params.all_languages if lang in scores[after] and lang in scores[before]]

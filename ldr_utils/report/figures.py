@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from ldr_utils.study.arms import MAIN
+
 MARKERS = "osD^vPX*<>hd"
 OUTCOMES = {"h2h_win": "#0072B2", "h2h_tie": "#BBBBBB", "h2h_lose": "#D55E00"}
 HATCHES = {"h2h_win": "", "h2h_tie": "", "h2h_lose": "//"}
@@ -246,10 +248,10 @@ def arm_levels(table: pd.DataFrame, title: str) -> Figure:
     for axes, name in zip(panels[0], names, strict=True):
         own = table[table["panel"] == name]
         for row in own.itertuples():
-            ink = {"M0": "#999999", "lidr": "#0072B2"}.get(row.arm, "#D55E00")
+            ink = {"M0": "#999999", MAIN: "#0072B2"}.get(row.arm, "#D55E00")
             bounds = [[row.value - row.low], [row.high - row.value]]
             axes.errorbar(row.value, labels.index(row.label), xerr=bounds, fmt="o", color=ink, capsize=3)
-        axes.axvline(own.loc[own["arm"] == "lidr", "value"].item(), color="#0072B2", linestyle="--", linewidth=1)
+        axes.axvline(own.loc[own["arm"] == MAIN, "value"].item(), color="#0072B2", linestyle="--", linewidth=1)
         axes.set(title=name, xlabel="points", yticks=range(len(labels)), yticklabels=labels)
     panels[0][0].set_ylim(len(labels) - 0.5, -0.5)  # shared: once turns all panels
     figure.suptitle(title, fontweight="bold", fontsize=12)

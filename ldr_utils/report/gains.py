@@ -8,21 +8,21 @@ from typing import Any
 
 import pandas as pd
 
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
 from ldr_utils.scores.rows import read_rows, wide
 from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import Common, ReportParams, StudyParams, load_params
 from ldr_utils.study.paths import Run
 from ldr_utils.study.stages import places
 from ldr_utils.study.text import markdown
 
-TASKS = {"mgsm": ("scores.csv", "accuracy"), "x_alpacaeval": ("verdicts_reference.csv", "preference")}
-PAPER_METRIC = {"mgsm": "accuracy", "x_alpacaeval": "win_rate"}
+TASKS = tuple(TEST_SETS)
+PAPER_METRIC = {name: test.paper_metric for name, test in TEST_SETS.items()}
 ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
-TASK_NAMES = {"mgsm": "MGSM", "x_alpacaeval": "X-AlpacaEval"}
 ALPHA = 0.05
 
 Model = tuple[str, int]  # (arm, t)
@@ -36,12 +36,12 @@ def collect(run: Run) -> pd.DataFrame:
 
 def models(params: ReportParams) -> list[Model]:
     """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each other arm."""
-    return [("lidr", t) for t in range(params.iterations + 1)] + [(arm, 1) for arm in others(params)]
+    return [(MAIN, t) for t in range(params.iterations + 1)] + [(arm, 1) for arm in others(params)]
 
 
 def others(params: ReportParams) -> list[str]:
     """The arms besides the main one: baselines and ablations."""
-    return [arm for arm in params.arms if arm != "lidr"]
+    return [arm for arm in params.arms if arm != MAIN]
 
 
 def study(run: Run) -> StudyParams:
@@ -65,8 +65,8 @@ def read_params(run: Run) -> ReportParams:
 
 def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int) -> pd.DataFrame:
     """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``)."""
-    file, column = TASKS[task]
-    tables = [wide(pd.read_csv(run.stage(t, task, arm) / file), column) for run in runs]
+    test = TEST_SETS[task]
+    tables = [wide(pd.read_csv(run.stage(t, task, arm) / test.scores), test.column) for run in runs]
     return tables[0] if len(tables) == 1 else combine_seeds(tables)
 
 
@@ -87,10 +87,10 @@ def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
     Those of the paper (an iteration against the one before, M1 against the SFT baseline), and M1 against any other arm.
     """
     last = params.iterations
-    found = [(f"M{t + 1} - M{t}", ("lidr", t + 1), ("lidr", t)) for t in range(last)]
+    found = [(f"M{t + 1} - M{t}", (MAIN, t + 1), (MAIN, t)) for t in range(last)]
     if last > 1:
-        found.append((f"M{last} - M0", ("lidr", last), ("lidr", 0)))
-    return found + [(f"M1 - {ARMS[arm].label}", ("lidr", 1), (arm, 1)) for arm in others(params)]
+        found.append((f"M{last} - M0", (MAIN, last), (MAIN, 0)))
+    return found + [(f"M1 - {ARMS[arm].label}", (MAIN, 1), (arm, 1)) for arm in others(params)]
 
 
 def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
         ``shown`` (see ``shown``), ``n`` (problems), ``paper`` (NaN where it reports nothing). In points (0-100).
     """
     rows: list[dict[str, Any]] = []
-    for task in TASKS:
+    for task in TEST_SETS:
         scores = {model: problem_scores(runs, task, *model) for model in models(params)}
         for step, after, before in steps(params):
             for name, wanted in groups(params).items():
@@ -148,17 +148,17 @@ def ablation(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for task, group in ABLATION:
-        main = problem_scores(runs, task, "lidr", 1)
+        main = problem_scores(runs, task, MAIN, 1)
         languages = [lang for lang in groups(params).get(group, []) if lang in main]
         if not languages:  # real test sets are not made in every language
             continue
-        for arm, t in [("lidr", 0), *((arm, 1) for arm in params.arms)]:
+        for arm, t in [(MAIN, 0), *((arm, 1) for arm in params.arms)]:
             own = problem_scores(runs, task, arm, t)[languages]
             level = mean_interval(own)["avg"]
             row: dict[str, Any] = {"arm": arm, "label": ARMS[arm].label} if t else {"arm": "M0", "label": "M0"}
-            row |= {"panel": f"{TASK_NAMES[task]} {group}", "n": level.n}
+            row |= {"panel": f"{TEST_SETS[task].title} {group}", "n": level.n}
             row |= {"value": 100 * level.value, "low": 100 * level.low, "high": 100 * level.high}
-            if (arm, t) != ("lidr", 1):
+            if (arm, t) != (MAIN, 1):
                 d = paired_difference(own, main[languages], seed=params.seed)["avg"]
                 row |= {"difference": 100 * d.value, "difference_low": 100 * d.low, "difference_high": 100 * d.high}
             rows.append(row)
@@ -180,7 +180,7 @@ def ablation_markdown(table: pd.DataFrame) -> str:
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """``table`` with the test sets' names as people write them."""
-    return table.assign(task=table["task"].replace(TASK_NAMES))
+    return table.assign(task=table["task"].replace({name: test.title for name, test in TEST_SETS.items()}))
 
 
 def headline(gains: pd.DataFrame) -> str:
@@ -189,7 +189,7 @@ def headline(gains: pd.DataFrame) -> str:
     if own.empty:
         return "no test set has scores in a non-dominant language"
     last = own[own["task"] == own["task"].iloc[0]].iloc[-1]
-    return f"{TASK_NAMES[last['task']]} {last['step']} in the non-dominant languages: {last['ours']:+.1f} points"
+    return f"{TEST_SETS[last['task']].title} {last['step']} in the non-dominant languages: {last['ours']:+.1f} points"
 
 
 def paper_gain(task: str, group: str, after: str, before: str) -> float:
@@ -201,7 +201,7 @@ def paper_gain(task: str, group: str, after: str, before: str) -> float:
         "unseen": UNSEEN.get(task, []),
         "all": ["en", *TRAINED, *UNSEEN.get(task, [])],
     }[group]
-    values = paper.values(task, PAPER_METRIC[task])
+    values = paper.values(task, TEST_SETS[task].paper_metric)
     if not languages or not {after, before} <= set(values.index):
         return float("nan")
     return 100 * float((values.loc[after, languages] - values.loc[before, languages]).to_numpy().mean())

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-CITATION = "Yang, Wu, Wang, Zong, Zhang: Language Imbalance Driven Rewarding, ICLR 2025 (Llama-3-8B-Instruct)"
 TRAINED = ["es", "ru", "de", "fr"]  # its non-dominant languages
 UNSEEN = {"mgsm": ["ja", "sw", "th", "zh", "bn"]}  # by task, where it averages over any
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 
 DOMINANT = "en"
 AVERAGES = ["avg train", "avg unseen"]
@@ -37,18 +38,11 @@ MT_BENCH = (
     " (MT-Bench samples with a temperature by category), the judge scores in our own wording."
 )
 MT_BENCH_BESIDE = ["score_turn1", "score_turn2", "refused", "unparsable", "failed"]
-MICRO = {
-    "x_alpacaeval": "instructions come from templates (paper: AlpacaEval's 805), references of middling quality from"
-    " their generator (paper: GPT-4 Turbo), verdicts from a rubric (paper: GPT-4 Turbo). The paper's eight other models"
-    " have no counterpart.",
-    "mgsm": "word problems come from templates (paper: MGSM's 250). The paper's ja, th, zh and bn have no counterpart.",
+MICRO = {name: test.micro for name, test in TEST_SETS.items()} | {
     "premise": "scores come from a rubric (paper: GPT-4). The paper has no figures for M1.",
     "mt_bench": MT_BENCH,
 }
-PUBLISHED = {
-    "x_alpacaeval": "every pair is judged in both orders, in our own wording. The paper's eight other models have no"
-    " counterpart.",
-    "mgsm": "the problems are the paper's, the number extractor is ours, the prompt follows the paper's description.",
+PUBLISHED = {name: test.published for name, test in TEST_SETS.items()} | {
     "premise": "the judge scores from 0 to 10 in our own wording. The paper has no figures for M1.",
     "mt_bench": MT_BENCH,
 }
@@ -56,9 +50,9 @@ PUBLISHED = {
 
 def named(results: pd.DataFrame) -> pd.DataFrame:
     """Rows with the arm in ``model`` (M1 of another arm by its label) and the split in the ``lang`` of averages."""
-    labels = {arm: ARMS[arm].label for arm in results["arm"].unique() if arm != "lidr"}
+    labels = {arm: ARMS[arm].label for arm in results["arm"].unique() if arm != MAIN}
     return results.assign(
-        model=results["model"].where(results["arm"] == "lidr", results["arm"].map(labels)),
+        model=results["model"].where(results["arm"] == MAIN, results["arm"].map(labels)),
         lang=results["lang"].where(results["lang"] != "avg", "avg " + results["split"]),
     )
 
@@ -113,7 +107,7 @@ def duels_versus(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFram
 
     Index and columns as ``versus`` has them.
     """
-    own = results[results["arm"] == "lidr"]
+    own = results[results["arm"] == MAIN]
     found = versus(own, "x_alpacaeval", "h2h_win", languages)
     shares = {metric: named(own[own["metric"] == metric]) for metric in OUTCOMES}
     ours = [rows.pivot_table(index="model", columns="lang", values="value") for rows in shares.values()]
@@ -169,7 +163,7 @@ def paper_only(task: str) -> pd.DataFrame:
 
 def premise(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
     """``versus`` of the judge's scores (0-10) and of reward accuracy (percent): index (metric, model, row)."""
-    own = results[results["arm"] == "lidr"]
+    own = results[results["arm"] == MAIN]
     parts = {metric: versus(own, "reward", metric, languages, scale) for metric, scale in PREMISE.items()}
     return pd.concat(parts, names=["metric"])
 

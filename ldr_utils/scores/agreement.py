@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ldr_utils.judges.verdicts import judged, outcome
-from ldr_utils.scores.rows import rows, splits, summarise
-from ldr_utils.scores.stats import Floats, Interval
+from ldr_utils.scores.rows import Rows
+from ldr_utils.scores.stats import NORMAL, Floats, Interval
 from ldr_utils.study.params import AlpacaParams
 
 TASK = "x_alpacaeval"
 RESAMPLES = 1000
-NORMAL = 1.959964  # 97.5 % point of the standard normal distribution
 
 
 def both_judged(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -54,8 +53,8 @@ def result_rows(both: pd.DataFrame, params: AlpacaParams) -> list[dict[str, Any]
     """
     if both.empty:
         return []
-    model = f"M{params.t}"
-    found = summarise(both, "judge_agreement", params, params.arm, model, TASK)
+    found = Rows(params, TASK)
+    found.add("judge_agreement", both)
     values = pd.Series({str(lang): float(cohen_kappa(_counts(group))) for lang, group in both.groupby("lang")})
     draws = _draws(both, params.seed)
 
@@ -64,12 +63,8 @@ def result_rows(both: pd.DataFrame, params: AlpacaParams) -> list[dict[str, Any]
         n = both.loc[both["lang"].isin(languages), "id"].nunique()
         return Interval(value, max(-1.0, value - spread), min(1.0, value + spread), n)
 
-    for lang in values.index:
-        found += rows(params, params.arm, model, TASK, "judge_kappa", {lang: interval([lang])})
-    for split, languages in splits(params).items():
-        if present := [lang for lang in languages if lang in values]:
-            found += rows(params, params.arm, model, TASK, "judge_kappa", {"avg": interval(present)}, split)
-    return found
+    found.add_with("judge_kappa", interval, list(values.index))
+    return found.rows
 
 
 def _counts(both: pd.DataFrame) -> Floats:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ldr_utils.languages.identify import off_target
+from ldr_utils.languages.table import LANGUAGES
+from ldr_utils.languages.units import units
 from ldr_utils.method.translation import parse_translation
-from ldr_utils.scores.rows import plain, rows, summarise, write_rows
+from ldr_utils.scores.rows import Rows, plain, write_rows
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.records import Record
 
 RATES = ("off_target", "truncated", "repetitive")
 
 
-def is_repetitive(text: str, size: int = 4) -> bool:
-    """Whether more than half of the ``size``-word sequences of ``text`` stand in it more than once."""
-    words = text.split()
-    sequences = [tuple(words[k : k + size]) for k in range(len(words) - size + 1)]
+def is_repetitive(text: str, lang: str) -> bool:
+    """Whether more than half of the four-word sequences of ``text`` stand in it more than once.
+
+    Without spaces between words: sequences of characters, half as many as the table's n-gram of eight words has (in
+    Thai that is somewhat more than four words, for its marks are no characters of their own here). Of 3,165 prompts
+    that people wrote in Japanese, Thai and Chinese none is repetitive.
+    """
+    parts, size = units(text, lang), LANGUAGES[lang].gram // 2
+    sequences = [tuple(parts[k : k + size]) for k in range(len(parts) - size + 1)]
     if not sequences:
         return False
     seen = Counter(sequences)
@@ -40,7 +46,7 @@ def check_responses(responses: Mapping[str, Sequence[Record]], languages: list[s
                 "off_target": off_target(r["response"], lang, languages),
                 "truncated": not r["finished"],
                 "ending": "ended by itself" if r["finished"] else "cut off",
-                "repetitive": is_repetitive(r["response"]),
+                "repetitive": is_repetitive(r["response"], lang),
             }
             for lang, records in responses.items()
             for r in records
@@ -117,9 +123,11 @@ def write_quality(
         ``hit_rate`` (of those with a text) and ``chrf_round_trip`` with intervals, ``length_ratio`` (median) without.
     """
     out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
-    table: list[dict[str, Any]] = []
-    for scores, column in ((out.assign(hit_rate=out["on_target"]), "hit_rate"), (round_trips, "chrf_round_trip")):
-        if len(scores):
-            table += summarise(scores, column, params, params.arm, f"M{params.t}", "translation")
+    found = Rows(params, "translation")
+    if len(out):
+        found.add("hit_rate", out, "on_target")
+    if len(round_trips):
+        found.add("chrf_round_trip", round_trips)
     ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}
-    return write_rows(path, table + rows(params, params.arm, f"M{params.t}", "translation", "length_ratio", ratios))
+    found.add_values("length_ratio", ratios)
+    return write_rows(path, found.rows)

@@ -9,25 +9,22 @@ from typing import Any
 
 from ldr_utils.languages.table import NAMES
 from ldr_utils.policy.load import Policy
-from ldr_utils.scores.rows import rows
-from ldr_utils.scores.stats import Interval
+from ldr_utils.scores.rows import Rows
+from ldr_utils.scores.stats import NORMAL, Interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import BenchmarksParams
 
-NORMAL = 1.96  # two-sided 95 % quantile: the harness's standard errors are of large samples
 Results = dict[str, Any]
 
 
-def open_tasks(names: list[str], include: Path | None = None) -> Any:
+def open_tasks(names: list[str]) -> Any:
     """The harness's task manager, once it is clear that it knows every name.
 
     Parameters
     ----------
     names : list of str
         Tasks or groups of the harness.
-    include : Path, optional
-        A folder of further tasks.
 
     Raises
     ------
@@ -38,7 +35,7 @@ def open_tasks(names: list[str], include: Path | None = None) -> Any:
         raise InputError("benchmarks: lm-evaluation-harness is not installed; install the extra tax, or empty the list")
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(include) if include else None)
+    manager = TaskManager()
     if unknown := [name for name in names if name not in manager.all_tasks]:
         listing = "list the names with lm_eval ls tasks"
         raise InputError(f"benchmarks: {', '.join(unknown)} not known to lm-evaluation-harness; {listing}")
@@ -73,18 +70,20 @@ def run_benchmarks(policy: Policy, names: list[str], batch_size: int, tasks: Any
 
 def benchmark_rows(found: dict[str, Results], params: BenchmarksParams) -> list[dict[str, Any]]:
     """Rows of results.csv, metric ``<task>.<metric>``, with bounds from the harness's standard errors."""
-    table: list[dict[str, Any]] = []
+    table = Rows(params, "tax")
     for own in found.values():
         for task, metrics in own["results"].items():
             n = int(own["n-samples"].get(task, {}).get("effective", 0))
             for metric, interval in _intervals(metrics, n).items():
-                values = {language_of(task): interval}
-                table += rows(params, params.arm, f"M{params.t}", "tax", f"{task}.{metric}", values)
-    return table
+                table.add_values(f"{task}.{metric}", {language_of(task): interval})
+    return table.rows
 
 
 def _intervals(metrics: dict[str, Any], n: int) -> dict[str, Interval]:
-    """``acc,none`` and ``acc_stderr,none`` of the harness as ``acc`` with bounds; other filters keep their name."""
+    """``acc,none`` and ``acc_stderr,none`` of the harness as ``acc`` with bounds; other filters keep their name.
+
+    The harness's standard errors are of large samples: the bounds are those of the normal distribution.
+    """
     found = {}
     for key, value in metrics.items():
         metric, comma, selection = key.partition(",")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from ldr_utils.languages.identify import off_target
 from ldr_utils.languages.numbers import extract, gold_number
+from ldr_utils.scores.rows import Rows
+from ldr_utils.study.params import ArmParams
 from ldr_utils.study.records import Record
 
 MGSM_METRICS = ("accuracy", "accuracy_phrase", "off_target", "no_answer")
@@ -32,6 +35,14 @@ def score_mgsm(responses: Sequence[Record], languages: list[str]) -> pd.DataFram
         no number at all.
     """
     return pd.DataFrame([_graded(record, languages) for record in responses])
+
+
+def result_rows(scores: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:
+    """Rows of results.csv: the ``MGSM_METRICS`` of M_t, by language and averaged."""
+    found = Rows(params, "mgsm")
+    for metric in MGSM_METRICS:
+        found.add(metric, scores)
+    return found.rows
 
 
 def _graded(record: Record, languages: list[str]) -> Record:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ldr_utils.judges.verdicts import Answer, Judge, judged, unusable
 from ldr_utils.policy.generate import Generator, Request, generate_file
-from ldr_utils.scores.rows import plain, rows, summarise
+from ldr_utils.scores.rows import Rows, plain
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import MtBenchParams, MtBenchQuestions
@@ -179,26 +179,19 @@ def result_rows(scores: pd.DataFrame, params: MtBenchParams) -> list[dict[str, A
     A question counts where all turns of a metric have a score: without missing verdicts ``score`` is MT-Bench's mean
     over all turns. The questions are the unit of resampling, in all of their languages.
     """
-    model, task = f"M{params.t}", "mt_bench"
+    found = Rows(params, "mt_bench")
     by_turn = judged(scores).pivot(index=["id", "lang"], columns="turn", values="score").reindex(columns=TURNS)
-    found: list[dict[str, Any]] = []
     for metric, turns in METRICS.items():
         shares = (by_turn[turns].mean(axis=1, skipna=False).dropna() / POINTS).clip(upper=1)  # sums of weights round
         if len(shares):
-            table = shares.rename(metric).reset_index()
-            found += [_times_points(row) for row in summarise(table, metric, params, params.arm, model, task)]
-    return found + _count_rows(scores, params)
+            found.add(metric, shares.rename(metric).reset_index(), points=POINTS)
+    return found.rows + _count_rows(scores, params)
 
 
 def _count_rows(scores: pd.DataFrame, params: MtBenchParams) -> list[dict[str, Any]]:
     """Answers without a verdict by status; counts have no bounds, ``n`` is all answers of the language."""
-    asked, found = scores.groupby("lang").size(), []
+    asked, found = scores.groupby("lang").size(), Rows(params, "mt_bench")
     for status, counts in unusable(scores).items():
         present = [lang for lang in params.all_languages if lang in counts]
-        by_language = {lang: plain(counts[lang], int(asked[lang])) for lang in present}
-        found += rows(params, params.arm, f"M{params.t}", "mt_bench", str(status), by_language)
-    return found
-
-
-def _times_points(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {key: POINTS * row[key] for key in ("value", "low", "high")}
+        found.add_values(str(status), {lang: plain(counts[lang], int(asked[lang])) for lang in present})
+    return found.rows

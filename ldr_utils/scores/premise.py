@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.judges.verdicts import Answer, Case, Judge, agrees, judged, unusable
+from ldr_utils.languages.units import units
 from ldr_utils.method.pairs import PairSet
 from ldr_utils.method.translation import parse_translation
-from ldr_utils.scores.rows import plain, rows
-from ldr_utils.scores.stats import Interval, mean_interval
+from ldr_utils.scores.rows import Rows, plain, times
+from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.params import PairsParams, PremiseParams
 from ldr_utils.study.records import Record
@@ -44,10 +45,10 @@ def attrition(pairs: PairSet) -> dict[str, int]:
 
 
 def side_lengths(kept: list[Record], languages: list[str]) -> pd.DataFrame:
-    """Words of both sides, in the order of the languages: ``lang``, ``side``, ``words``."""
+    """Length of both sides, in the order of the languages: ``lang``, ``side``, ``units`` (see ``languages.units``)."""
     return pd.DataFrame(
         [
-            {"lang": lang, "side": side, "words": len(pair[side].split())}
+            {"lang": lang, "side": side, "units": len(units(pair[side], lang))}
             for lang in languages
             for pair in kept
             if pair["lang"] == lang
@@ -90,8 +91,7 @@ def answers_are_its_own(params: PremiseParams) -> bool:
 
 def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: PremiseParams) -> list[dict[str, Any]]:
     """Rows of results.csv, task ``reward`` of M_t; without ``scores`` reward accuracy alone."""
-    model = f"M{params.t}"
-    found: list[dict[str, Any]] = []
+    found = Rows(params, "reward")
     for kind in ("self_generation", "self_translation"):
         if scores is None:
             break
@@ -101,18 +101,13 @@ def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: Prem
         if not present:
             continue
         intervals = mean_interval(table[present] / 10)
-        intervals.pop("avg")
-        found += rows(params, params.arm, model, "reward", kind, {lang: _times(10, i) for lang, i in intervals.items()})
+        found.add_values(kind, {lang: times(10, intervals[lang]) for lang in present})
     for lang in params.languages:
         decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
-            found += rows(params, params.arm, model, "reward", "accuracy", {lang: mean_interval(mean)[lang]})
-    return found
-
-
-def _times(factor: float, i: Interval) -> Interval:
-    return Interval(factor * i.value, factor * i.low, factor * i.high, i.n)
+            found.add_values("accuracy", {lang: mean_interval(mean)[lang]})
+    return found.rows
 
 
 def attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
@@ -120,14 +115,14 @@ def attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
 
     ``n`` is the number of possible pairs.
     """
-    model, found = f"M{params.t}", []
+    found = Rows(params, "attrition")
     for lang in params.languages:
         kept = sum(pair["lang"] == lang for pair in pairs.kept)
         reasons = Counter(row["reason"] for row in pairs.dropped if row["lang"] == lang)
         possible = kept + reasons.total()
         for metric, count in {"kept": kept, **{f"dropped:{reason}": n for reason, n in reasons.items()}}.items():
-            found += rows(params, params.arm, model, "attrition", metric, {lang: plain(count, possible)})
-    return found
+            found.add_values(metric, {lang: plain(count, possible)})
+    return found.rows
 
 
 KEYS = ["id", "lang", "via"]  # what tells a pair from every other

