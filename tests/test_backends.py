@@ -16,7 +16,7 @@ from ldr_utils.policy.load import base_source, load_policy, load_tokenizer
 from ldr_utils.policy.transformers import TransformersGenerator
 from ldr_utils.policy.vllm import VllmGenerator, _generation_config
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.jsonl import read_jsonl
+from ldr_utils.study.jsonl import read_jsonl, write_jsonl
 from ldr_utils.study.params import DecodingParams, TrainingParams
 
 needs_vllm = pytest.mark.skipif(
@@ -93,7 +93,7 @@ def expected(run_dir: Path) -> dict[int, list[Completion]]:
 def tuned(run_dir: Path) -> Iterator[Generator]:
     """The one engine of this file: M1, that is the base model with room for an adapter."""
     with open_generator(params_for(run_dir, "vllm"), 1) as generator:
-        yield generator
+        yield generator.loaded  # type: ignore[attr-defined]
 
 
 @needs_vllm
@@ -223,9 +223,25 @@ def test_the_engine_adds_nothing_to_the_prompt(tuned: VllmGenerator) -> None:
 def test_no_adapter_yet(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="holds no adapter; run 05_qlora_dpo"),
-        open_generator(params_for(tmp_path, "vllm"), 1),
+        open_generator(params_for(tmp_path, "vllm"), 1) as generator,
     ):
-        raise AssertionError("opened a model that does not exist")
+        generator.prompt_ids([{"role": "user", "content": "x"}])
+
+
+def test_a_model_is_loaded_for_its_first_prompt_and_not_for_answers_that_are_there(tmp_path: Path) -> None:
+    """A stage that finds all of its answers needs no GPU: the base model of this one does not even exist."""
+    params = params_for(tmp_path, "transformers", base_model="models/none")
+    request = Request({"id": "1", "lang": "en"}, "How many?")
+    path, given = tmp_path / "en.jsonl", {"response": "Two.", "tokens": 2, "finished": True}
+    with pytest.raises(InputError, match="base_model"), open_generator(params, 0) as generator:
+        generate_file(generator, [request], path, "en")
+    write_jsonl(path, [request.record | given])
+    with open_generator(params, 0) as generator:
+        assert generate_file(generator, [request], path, "en") == [request.record | given]
+        with pytest.raises(InputError, match="base_model"):
+            generate_file(generator, [Request({"id": "1", "lang": "en"}, "How much?")], path, "en")
+    kept = path.with_name("en.jsonl.earlier")
+    assert read_jsonl(kept) == [request.record | given], "what was there waits until the new answers are"
 
 
 def test_stop_tokens_of_a_chat_model(tmp_path: Path) -> None:

@@ -106,18 +106,18 @@ def test_files_of_unknown_origin_are_cleared(folder: Path, source: Path) -> None
     assert not (folder / "es.jsonl").exists()
 
 
-@pytest.mark.parametrize("line", ["from ldr_utils import records", "import json, ldr_utils.records as r"])
+@pytest.mark.parametrize("line", ["from ldr_utils.report import pages", "import json, ldr_utils.report.pages as p"])
 def test_every_way_to_import_a_module_counts_as_its_code(
     notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     root = tmp_path / "repository"
-    (root / "ldr_utils").mkdir(parents=True)
-    (root / "ldr_utils" / "__init__.py").touch()
+    (root / "ldr_utils" / "report").mkdir(parents=True)
+    (root / "ldr_utils" / "report" / "__init__.py").touch()
     monkeypatch.setattr("ldr_utils.study.provenance.ROOT", root)
     write_notebook(notebooks, "02_generation", ("code", line))
     hashes = set()
     for text in ("x = 1", "x = 2"):
-        (root / "ldr_utils" / "records.py").write_text(text)
+        (root / "ldr_utils" / "report" / "pages.py").write_text(text)
         hashes.add(code_hash("02_generation"))
     assert len(hashes) == 2
 
@@ -169,7 +169,7 @@ def test_manifest_contents(folder: Path, source: Path) -> None:
     assert manifest["seconds"] >= 0
     assert manifest["peak_memory_mb"] > 1
     assert {"commit", "dirty", "notebook"} == manifest["code"].keys()
-    assert manifest["code"]["notebook"] == code_hash("02_generation")
+    assert manifest["code"]["notebook"] == code_hash("02_generation", ["en", "es", "ru", "de", "fr", "it", "sw"])
     assert manifest["machine"]["cpu"]
     assert manifest["machine"]["cores"] >= 1
 

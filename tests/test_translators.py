@@ -123,16 +123,16 @@ def test_seq2seq_translates_by_sentence_and_keeps_the_layout(seq2seq: Seq2SeqTra
     path = tmp_path / "en-es.jsonl"
     found = seq2seq.translate(ANSWERS, "en", "es", path)
     assert read_jsonl(path) == found
-    assert list(tmp_path.iterdir()) == [path], "the sentences were left behind"
+    by_sentence = tmp_path / "sentences" / "en-es.jsonl"
     assert [list(record) for record in found] == [
         ["id", "source_lang", "target_lang", "source", "response", "tokens", "finished"]
     ] * 3
     assert [record["source"] for record in found] == [record["response"] for record in ANSWERS]
     assert parse_translation(found[1]["response"]).error == "empty"
     assert found[2]["response"].startswith("12 + 3 = 15\n\n")
-    path.with_name("en-es.sentences.jsonl").touch()  # as a crash leaves it behind
-    assert seq2seq.translate([], "en", "es", path) == found, "a complete file is not made again"
-    assert list(tmp_path.iterdir()) == [path]
+    before = by_sentence.stat().st_mtime_ns
+    assert seq2seq.translate(ANSWERS, "en", "es", path) == found
+    assert by_sentence.stat().st_mtime_ns == before, "sentences that are translated are not translated again"
 
 
 def test_seq2seq_reads_one_language_and_is_made_to_write_the_other(seq2seq: Seq2SeqTranslator) -> None:
