@@ -69,7 +69,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     params = TrainingParams(run_dir=str(folder), learning_rate=2e-3, warmup_steps=0, epochs=4, threads=1)
     policy = start_policy(params)
-    pairs = [{"prompt": p, "chosen": f"{k} {k + 1} {k + 2}.", "rejected": "The answer."} for k, p in enumerate(PROMPTS)]
+    pairs: list[Any] = [
+        {"prompt": p, "chosen": f"{k} {k + 1} {k + 2}.", "rejected": "The answer."} for k, p in enumerate(PROMPTS)
+    ]
     rows, _ = tokenize_pairs(policy, pairs, params.max_length)
     train_once(build_trainer(policy, rows, params, folder / "work"), folder / "M1" / "adapter")
     return folder

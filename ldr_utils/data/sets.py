@@ -17,7 +17,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
 from ldr_utils.study.params import DataParams
 from ldr_utils.study.paths import Run
-from ldr_utils.study.records import DataSet
+from ldr_utils.study.records import DataSet, Prompt
 
 
 def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
@@ -143,7 +143,7 @@ def languages_in_run(run: Run, name: str, languages: Sequence[str]) -> list[str]
 
 def read_set(run: Run, name: str, languages: Sequence[str]) -> DataSet:
     """Read one set back."""
-    return {lang: read_jsonl(run.data / name / f"{lang}.jsonl") for lang in languages}
+    return {lang: read_jsonl(run.data / name / f"{lang}.jsonl", Prompt) for lang in languages}
 
 
 def referenced(by_language: DataSet) -> DataSet:

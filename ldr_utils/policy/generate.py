@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from ldr_utils.study.records import Exchange, Record
 class Request:
     """One prompt to complete: its record, the user turn, how the assistant's turn begins, and what was said before."""
 
-    record: Record
+    record: Mapping[str, object]
     user: str
     prefill: str = ""
     earlier: tuple[Exchange, ...] = ()
