@@ -14,7 +14,7 @@ from ldr_utils.method.pairs import PairSet
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, times
 from ldr_utils.scores.stats import mean_interval
-from ldr_utils.study.params import PairsParams
+from ldr_utils.study.params import ArmParams
 from ldr_utils.study.records import Asked, ByDirection, ByLanguage, Pair, Prompt, Response, Translation
 
 
@@ -85,9 +85,7 @@ def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return table.join(unusable(rewards)).reindex(languages)
 
 
-def result_rows(
-    pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: PairsParams
-) -> list[dict[str, Any]]:
+def result_rows(pairs: PairSet, scores: pd.DataFrame, rewards: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:
     """Rows of results.csv: the tasks ``reward`` and ``attrition`` of M_t."""
     found = Rows(params, "reward")
     for kind in ("self_generation", "self_translation"):
@@ -106,7 +104,7 @@ def result_rows(
     return found.rows + _attrition_rows(pairs, params)
 
 
-def _attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
+def _attrition_rows(pairs: PairSet, params: ArmParams) -> list[dict[str, Any]]:
     """Counts by language of the prompt; counts have no interval, ``n`` is the number of possible pairs."""
     found = Rows(params, "attrition")
     for lang in params.languages:
