@@ -54,11 +54,11 @@ def test_notebooks_are_given_what_the_arm_says(arm: str) -> None:
 
 
 # Two prompts in English, Spanish and German; the Spanish answer of the second equals the translated English one.
-RESPONSES = {
+RESPONSES: dict[str, list[Any]] = {
     lang: [{"id": k, "prompt": f"{lang}? {k}", "response": f"{lang}! {k}", "finished": True} for k in "12"]
     for lang in ("en", "es", "de")
 }
-TRANSLATIONS = {
+TRANSLATIONS: dict[tuple[str, str], list[Any]] = {
     pair: [{"id": k, "response": f"{pair[0]}>{pair[1]} {k}</translated>"} for k in "12"]
     for pair in (("en", "es"), ("en", "de"), ("es", "en"), ("de", "en"))
 }

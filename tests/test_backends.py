@@ -69,7 +69,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     params = TrainingParams(run_dir=str(folder), learning_rate=2e-3, warmup_steps=0, epochs=4, threads=1)
     policy = start_policy(params)
-    pairs = [{"prompt": p, "chosen": f"{k} {k + 1} {k + 2}.", "rejected": "The answer."} for k, p in enumerate(PROMPTS)]
+    pairs: list[Any] = [
+        {"prompt": p, "chosen": f"{k} {k + 1} {k + 2}.", "rejected": "The answer."} for k, p in enumerate(PROMPTS)
+    ]
     rows, _ = tokenize_pairs(policy, pairs, params.max_length)
     train_once(build_trainer(policy, rows, params, folder / "work"), folder / "M1" / "adapter")
     return folder
@@ -235,13 +237,13 @@ def test_a_model_is_loaded_for_its_first_prompt_and_not_for_answers_that_are_the
     path, given = tmp_path / "en.jsonl", {"response": "Two.", "tokens": 2, "finished": True}
     with pytest.raises(InputError, match="base_model"), open_generator(params, 0) as generator:
         generate_file(generator, [request], path, "en")
-    write_jsonl(path, [request.record | given])
+    write_jsonl(path, [dict(request.record) | given])
     with open_generator(params, 0) as generator:
-        assert generate_file(generator, [request], path, "en") == [request.record | given]
+        assert generate_file(generator, [request], path, "en") == [dict(request.record) | given]
         with pytest.raises(InputError, match="base_model"):
             generate_file(generator, [Request({"id": "1", "lang": "en"}, "How much?")], path, "en")
     kept = path.with_name("en.jsonl.earlier")
-    assert read_jsonl(kept) == [request.record | given], "what was there waits until the new answers are"
+    assert read_jsonl(kept) == [dict(request.record) | given], "what was there waits until the new answers are"
 
 
 def test_stop_tokens_of_a_chat_model(tmp_path: Path) -> None:

@@ -241,14 +241,14 @@ def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> N
     write_text(run.data / "manifest.json", dumps({"stage": "01_data", "outputs": {}}))
     values = {"languages": ["en", "es"], "unseen": [], "base_model": "models/micro", "max_new_tokens": 8}
     assert run_notebook("02_generation", tmp_path, real_data, **values) == 0
-    responses = {
+    responses: dict[str, list[Any]] = {
         lang: [
             own | {"response": f"{lang} answer", "finished": True}
             for own in read_jsonl(run.stage(0, "responses") / f"{lang}.jsonl")
         ]
         for lang in params.languages
     }
-    reply = [{"id": own["id"], "response": "translation</translated>"} for own in few["en"]]
+    reply: list[Any] = [{"id": own["id"], "response": "translation</translated>"} for own in few["en"]]
     translations = {("en", "es"): reply, ("es", "en"): reply}
     pairs = build_pairs(responses, translations, PairsParams(languages=["en", "es"], unseen=[]))
     assert pairs.dropped == []

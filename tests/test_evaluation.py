@@ -71,7 +71,9 @@ def test_score_mgsm_by_hand() -> None:
         ("3", "de", "7", "7", (1.0, 0.0, 0.0, 0.0)),
         ("4", "de", "7", f"{german} Das sind 9 Tage.", (1.0, 1.0, 0.0, 0.0)),
     ]
-    responses = [{"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers]
+    responses: list[Any] = [
+        {"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers
+    ]
     found = score_mgsm(responses, LANGUAGES)
     assert list(zip(found["id"], found["lang"], strict=True)) == [(i, lang) for i, lang, *_ in answers]
     got = list(found[list(MGSM_METRICS)].itertuples(index=False, name=None))
@@ -79,7 +81,7 @@ def test_score_mgsm_by_hand() -> None:
 
 
 def test_level_is_passed_on_where_there_is_one() -> None:
-    record = {"id": "1", "lang": "en", "gold": "7", "response": "7"}
+    record: Any = {"id": "1", "lang": "en", "gold": "7", "response": "7"}
     assert score_mgsm([record | {"level": 3}], LANGUAGES)["level"][0] == 3
     assert score_mgsm([record], LANGUAGES)["level"][0] is None
 
@@ -230,7 +232,7 @@ VERDICTS: dict[str, tuple[list[float], bool]] = {
 def test_win_rates_equal_the_formulas_recomputed(choices: list[float], equal: bool) -> None:
     rng, n = np.random.default_rng(12), 120
     params = common(["en", "es"])
-    prompts = [{"id": str(k), "lang": lang} for lang in params.languages for k in range(n)]
+    prompts: list[Any] = [{"id": str(k), "lang": lang} for lang in params.languages for k in range(n)]
     first, second = rng.choice(choices, (2, len(prompts)))  # preference for ours, by the order it is shown in
     script = {(p["id"], p["lang"], True): float(x) for p, x in zip(prompts, first, strict=True)}
     script |= {(p["id"], p["lang"], False): 1 - float(x) for p, x in zip(prompts, second, strict=True)}
@@ -298,7 +300,9 @@ def test_a_language_with_a_single_verdict_does_not_break_the_others() -> None:
 
 
 def test_premise_table_by_hand() -> None:
-    prompts = {lang: [{"id": "1", "lang": lang}, {"id": "2", "lang": lang}] for lang in ("en", "es")}
+    prompts: dict[str, list[Any]] = {
+        lang: [{"id": "1", "lang": lang}, {"id": "2", "lang": lang}] for lang in ("en", "es")
+    }
     answers = {
         ("en", "en"): {"1": "xxxxx", "2": "xxxx"},
         ("es", "es"): {"1": "xx", "2": ""},
@@ -315,8 +319,8 @@ def test_premise_table_by_hand() -> None:
 
 
 def test_reward_table_by_hand() -> None:
-    prompts = {lang: [{"id": "1", "lang": lang}] for lang in ("en", "es", "de")}
-    pairs = [
+    prompts: dict[str, list[Any]] = {lang: [{"id": "1", "lang": lang}] for lang in ("en", "es", "de")}
+    pairs: list[Any] = [
         {"id": "1", "lang": "es", "via": "en", "chosen": "xx", "rejected": "x"},
         {"id": "1", "lang": "en", "via": "es", "chosen": "x", "rejected": "xx"},
         {"id": "1", "lang": "en", "via": "de", "chosen": "x", "rejected": "y"},
@@ -334,7 +338,7 @@ def test_reward_table_of_no_pairs_still_has_its_columns() -> None:
 
 
 def test_answers_without_a_score_are_kept_and_counted() -> None:
-    prompts = {"en": [{"id": "1", "lang": "en"}, {"id": "2", "lang": "en"}]}
+    prompts: dict[str, list[Any]] = {"en": [{"id": "1", "lang": "en"}, {"id": "2", "lang": "en"}]}
     found = premise_table(SilentJudge(), prompts, {("en", "en"): {"1": "xxxxx", "2": "why?"}})
     assert list(found["status"]) == ["ok", "refused"]
     assert found["score"][0] == 5.0
@@ -347,8 +351,8 @@ def test_answers_without_a_score_are_kept_and_counted() -> None:
 
 def test_a_pair_needs_a_verdict_in_both_orders() -> None:
     """With one order missing, the other one says as much about the position as about the answer."""
-    prompts = {"en": [{"id": "1", "lang": "en"}]}
-    pairs = [
+    prompts: dict[str, list[Any]] = {"en": [{"id": "1", "lang": "en"}]}
+    pairs: list[Any] = [
         {"id": "1", "lang": "en", "via": "es", "chosen": "longer", "rejected": "why?"},
         {"id": "1", "lang": "en", "via": "de", "chosen": "longer", "rejected": "short"},
     ]

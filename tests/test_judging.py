@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from ldr_utils.scores.x_alpacaeval import (
     verdict_table,
 )
 from ldr_utils.study.params import AlpacaParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Asked
 
 
 class BiasedJudge:
@@ -58,8 +59,8 @@ class MuteJudge(BiasedJudge):
         ]
 
 
-def prompts(n: int) -> list[Record]:
-    return [{"id": str(k), "lang": "de"} for k in range(n)]
+def prompts(n: int) -> list[Asked]:
+    return [{"id": str(k), "lang": "de", "prompt": f"{k}?"} for k in range(n)]
 
 
 def test_compare_by_hand_without_bias() -> None:
@@ -250,7 +251,7 @@ def test_flips_and_lengths_stand_beside_the_win_rate() -> None:
 
 def test_null_model_answers_every_prompt_with_the_same_words() -> None:
     records = {lang: [{"id": "1", "lang": lang, "reference": "good"}] for lang in ("de", "en")}
-    answered = {lang: [r | {"response": "bad"} for r in own] for lang, own in records.items()}
+    answered: dict[str, list[Any]] = {lang: [r | {"response": "bad"} for r in own] for lang, own in records.items()}
     found = against_null(BiasedJudge(0.0), answered)
     assert list(found["lang"]) == ["de", "en"]
     assert list(found["preference"]) == [0.0, 0.0]

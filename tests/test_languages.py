@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_words_are_counted_as_ever_where_they_are_spaced() -> None:
 
 
 def test_a_loop_is_found_in_the_answers_of_its_language() -> None:
-    answers = [{"id": "1", "tokens": 9, "finished": False, "response": LOOP["ja"][0] * 30}]
+    answers: list[Any] = [{"id": "1", "tokens": 9, "finished": False, "response": LOOP["ja"][0] * 30}]
     assert check_responses({"ja": answers}, ["en", "ja"])["repetitive"].tolist() == [True]
 
 
@@ -108,11 +109,11 @@ def test_what_people_wrote_is_not_repetitive(real_data: Path, lang: str) -> None
 
 
 def test_lengths_count_units() -> None:
-    pairs = [
+    pairs: list[Any] = [
         {"lang": lang, "chosen": text, "rejected": text[:4]}
         for lang, text in {"en": "one two", "zh": "一二，三四"}.items()
     ]
     assert side_lengths(pairs, ["zh", "en"])["units"].tolist() == [4, 3, 2, 1]
-    prompts = {"t": {"en": [{"prompt": "one two"}], "zh": [{"prompt": "一二，三"}]}}
+    prompts: dict[str, dict[str, list[Any]]] = {"t": {"en": [{"prompt": "one two"}], "zh": [{"prompt": "一二，三"}]}}
     table = length_table(prompts)
     assert table[["units", "characters"]].to_numpy().tolist() == [[2, 7], [3, 4]]

@@ -25,7 +25,7 @@ from ldr_utils.micro.sets import micro_sets
 from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_distinct, use_of
 from ldr_utils.study.params import DataParams
-from ldr_utils.study.records import DataSet, Record
+from ldr_utils.study.records import DataSet, Prompt
 
 WOMEN = {"Anna", "Emma", "Laura", "Nora", "Vera", "Sara"}
 KIND_NAMES = ("introduce", "order", "filter", "compare", "count")
@@ -315,11 +315,11 @@ def test_language_of_every_gold_answer_is_recognised(lang: str) -> None:
     assert {text for text in texts if identify(text, list(LANGUAGES)) != lang} == set()
 
 
-def records(lang: str) -> list[tuple[Task, Record]]:
+def records(lang: str) -> list[tuple[Task, Prompt]]:
     return [(task, alpaca_record(task, str(k), lang, "")) for k, task in enumerate(every_task())]
 
 
-def preference(judge: RubricJudge, record: Record, first: str, second: str) -> float | None:
+def preference(judge: RubricJudge, record: Prompt, first: str, second: str) -> float | None:
     return judge.prefer([Case(record, first, second)])[0].preference
 
 

@@ -22,7 +22,6 @@ from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import DecodingParams, MtBenchParams, StudyParams, validate
-from ldr_utils.study.records import DataSet
 
 QUESTIONS: dict[str, list[tuple[int, str, list[str], list[str] | None]]] = {
     "en": [
@@ -183,10 +182,10 @@ def test_turns_are_scored_by_a_model_and_asked_once(
     assert {row["metric"] for row in rows} == {"score", "score_turn1", "score_turn2", "refused", "unparsable", "failed"}
 
 
-def retold(answers: DataSet) -> DataSet:
+def retold(answers: dict[str, list[mt_bench.Turn]]) -> dict[str, list[mt_bench.Turn]]:
     """Second turns with another first answer before them."""
     return {
-        lang: [a | {"earlier": [[user, said + "!"] for user, said in a["earlier"]]} for a in own]
+        lang: [{**a, "earlier": [[user, said + "!"] for user, said in a["earlier"]]} for a in own]
         for lang, own in answers.items()
     }
 

@@ -24,7 +24,7 @@ from ldr_utils.judges.prompted import PromptedJudge
 from ldr_utils.judges.verdicts import Answer, Case, Verdict
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import JudgeParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Asked
 
 KEY = "canary-4f1d9c-never-to-be-seen"
 ANSWER = re.compile(r"\[answer(?: [AB])? [0-9a-f]{16}\]\n(.*?)\n\[end", re.DOTALL)
@@ -139,7 +139,7 @@ def judge(server: JudgeServer, folder: Path, retries: int = 3, **changes: Any) -
     return PromptedJudge(EndpointModel(params, timeout=0.5, max_retries=retries), VerdictCache(folder / "cache.jsonl"))
 
 
-def record(text: str) -> Record:
+def record(text: str) -> Asked:
     return {"id": text, "lang": "en", "prompt": text}
 
 

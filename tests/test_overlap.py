@@ -12,7 +12,7 @@ from ldr_utils.data.overlap import ngrams, overlap_table
 from ldr_utils.languages.table import LANGUAGES
 
 
-def prompts(lang: str, *texts: str, **extra: str) -> dict[str, list[dict[str, Any]]]:
+def prompts(lang: str, *texts: str, **extra: str) -> dict[str, list[Any]]:
     return {lang: [{"id": f"{lang}-{k}", "lang": lang, "prompt": text} | extra for k, text in enumerate(texts)]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,21 +12,21 @@ from hypothesis import strategies as st
 
 from ldr_utils.method.pairs import PairSet, build_pairs
 from ldr_utils.study.params import PairsParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Dropped, Pair
 
 LANGUAGES = ("en", "es", "de")
 
 
-def response(example: str, lang: str, text: str | None = None, **extra: Any) -> Record:
+def response(example: str, lang: str, text: str | None = None, **extra: Any) -> Any:
     answer = f"{lang} answer {example}" if text is None else text
     return {"id": example, "prompt": f"{lang} prompt {example}", "response": answer, "finished": True} | extra
 
 
-def reply(example: str, source: str, target: str, text: str | None = None) -> Record:
+def reply(example: str, source: str, target: str, text: str | None = None) -> Any:
     return {"id": example, "response": f"\n{source}>{target} {example}\n</translated>" if text is None else text}
 
 
-def world(*examples: str) -> tuple[dict[str, list[Record]], dict[tuple[str, str], list[Record]]]:
+def world(*examples: str) -> tuple[dict[str, list[Any]], dict[tuple[str, str], list[Any]]]:
     """Responses and translations in which nothing goes wrong."""
     responses = {lang: [response(example, lang) for example in examples] for lang in LANGUAGES}
     directions = [("en", "es"), ("en", "de"), ("es", "en"), ("de", "en")]
@@ -33,19 +34,19 @@ def world(*examples: str) -> tuple[dict[str, list[Record]], dict[tuple[str, str]
 
 
 def build(
-    responses: dict[str, list[Record]],
-    translations: dict[tuple[str, str], list[Record]],
+    responses: dict[str, list[Any]],
+    translations: dict[tuple[str, str], list[Any]],
     **selection: str,
 ) -> PairSet:
     return build_pairs(responses, translations, PairsParams(languages=list(LANGUAGES), unseen=[], **selection))  # type: ignore[arg-type]
 
 
-def pair(lang: str, via: str, chosen: str, rejected: str) -> Record:
-    sides = {"prompt": f"{lang} prompt 1", "chosen": chosen, "rejected": rejected}
-    return {"id": "1", "lang": lang, "via": via} | sides
+def pair(lang: str, via: str, chosen: str, rejected: str) -> Pair:
+    prompt = f"{lang} prompt 1"
+    return {"id": "1", "lang": lang, "via": via, "prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
-def by_key(records: list[Record]) -> dict[tuple[str, str, str], Record]:
+def by_key(records: Sequence[Pair | Dropped]) -> dict[tuple[str, str, str], Any]:
     keyed = {(r["id"], r["lang"], r["via"]): r for r in records}
     assert len(keyed) == len(records), "a pair was built twice"
     return keyed
@@ -133,7 +134,7 @@ def test_translation_error_drops_its_own_pair_only(text: str, reason: str, direc
     [("es", {("es", "en"), ("en", "es")}), ("en", {("es", "en"), ("en", "es"), ("de", "en"), ("en", "de")})],
 )
 def test_unusable_answer_drops_every_pair_it_is_a_side_of(
-    change: Record, reason: str, lang: str, lost: set[tuple[str, str]]
+    change: dict[str, Any], reason: str, lang: str, lost: set[tuple[str, str]]
 ) -> None:
     responses, translations = world("1")
     responses[lang][0].update(change)

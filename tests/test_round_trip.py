@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,13 +12,12 @@ from ldr_utils.method.translators import open_translator
 from ldr_utils.scores import answers, round_trip
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import TranslationParams
-from ldr_utils.study.records import Record
 
 SOURCES = ["Ann has 3 cups.", "Tom buys 4 books.", "The answer is 12."]
 PARAMS = TranslationParams(languages=["en", "es"], unseen=[], threads=1, round_trip_sample=2)
 
 
-def reply(k: int, text: str | None) -> Record:
+def reply(k: int, text: str | None) -> Any:
     response = "no tag" if text is None else f"{text}</translated>"
     return {"id": f"p-{k}", "source": SOURCES[k % 3], "response": response}
 

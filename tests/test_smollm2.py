@@ -19,7 +19,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DecodingParams, TrainingParams
 from ldr_utils.study.paths import from_root
 
-PAIRS = [
+PAIRS: list[Any] = [
     {
         "prompt": "Give three tips for staying healthy.",
         "chosen": "1. Eat plenty of fruit and vegetables.\n2. Move every day.\n3. Sleep seven to eight hours a night.",

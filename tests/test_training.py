@@ -21,7 +21,7 @@ from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.manifests import seal
 from ldr_utils.study.params import DecodingParams, TrainingParams
 
-PAIRS = [
+PAIRS: list[Any] = [
     {"prompt": "Ordena: 3, 1.", "chosen": "Los números son: 1, 3.", "rejected": "3, 1."},
     {"prompt": "Ordena: 9, 4.", "chosen": "4, 9.", "rejected": "Los números de menor a mayor son: 9, 4."},
     {"prompt": "Who has more?", "chosen": "Anna has more.", "rejected": "Anna has more."},
@@ -34,7 +34,7 @@ def params(tmp_path: Path, **changes: Any) -> TrainingParams:
     return TrainingParams(**(values | changes))
 
 
-def numbered(count: int) -> list[dict[str, str]]:
+def numbered(count: int) -> list[Any]:
     """Pairs that all differ."""
     return [
         {**PAIRS[k % 4], "prompt": f"{k} {PAIRS[k % 4]['prompt']}", "chosen": f"{k} {PAIRS[k % 4]['chosen']}"}
@@ -42,7 +42,7 @@ def numbered(count: int) -> list[dict[str, str]]:
     ]
 
 
-def trainer_for(tmp_path: Path, pairs: list[dict[str, str]] = PAIRS, **changes: Any) -> Any:
+def trainer_for(tmp_path: Path, pairs: list[Any] = PAIRS, **changes: Any) -> Any:
     own = params(tmp_path, **changes)
     policy = start_policy(own)
     rows, _ = tokenize_pairs(policy, pairs, own.max_length)
@@ -128,8 +128,8 @@ def test_accumulation_gives_the_gradients_of_one_batch_also_where_the_last_one_i
         for one, other in zip(whole, run, strict=True):
             assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=2e-5) for name in one)
     for steps in logs[1:]:
-        for one, other in zip(logs[0], steps, strict=True):
-            assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
+        for step, again in zip(logs[0], steps, strict=True):
+            assert step == pytest.approx(again, rel=1e-4, abs=1e-5)
 
 
 def test_second_iteration_starts_from_m1_and_refers_to_it(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_second_iteration_starts_from_m1_and_refers_to_it(tmp_path: Path) -> Non
 
 def test_overlong_pairs_are_set_aside_whole(tmp_path: Path) -> None:
     policy = start_policy(params(tmp_path))
-    long = {"prompt": "x", "chosen": "word " * 400, "rejected": "short"}
+    long: Any = {"prompt": "x", "chosen": "word " * 400, "rejected": "short"}
     fitting, too_long = tokenize_pairs(policy, [*PAIRS, long], 320)
     assert too_long == [long]
     assert all(row["chosen_ids"][-1] == policy.tokenizer.eos_token_id for row in fitting)

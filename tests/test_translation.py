@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldr_utils.method.translation import Translation, parse_translation
+from ldr_utils.method.translation import Parsed, parse_translation
 from ldr_utils.policy.prompts import translation_prompt
 
 
@@ -22,24 +22,24 @@ from ldr_utils.policy.prompts import translation_prompt
     ],
 )
 def test_text_before_the_first_closing_tag(reply: str, text: str) -> None:
-    assert parse_translation(reply) == Translation(text, None)
+    assert parse_translation(reply) == Parsed(text, None)
 
 
 @pytest.mark.parametrize("reply", ["", "Hola.", "<translated>Hola.", "Hola.</translated", "Hola.</ translated>"])
 def test_no_closing_tag(reply: str) -> None:
-    assert parse_translation(reply) == Translation(None, "no_closing_tag")
+    assert parse_translation(reply) == Parsed(None, "no_closing_tag")
 
 
 @pytest.mark.parametrize("reply", ["</translated>", " \n\u00a0</translated>", "<translated>\n</translated>Hola."])
 def test_empty(reply: str) -> None:
-    assert parse_translation(reply) == Translation(None, "empty")
+    assert parse_translation(reply) == Parsed(None, "empty")
 
 
 @given(st.text(), st.text(), st.sampled_from(["", "<translated>", "\n<translated>\n"]))
 def test_any_text_between_the_tags_comes_back(text: str, after: str, opening: str) -> None:
     if "translated>" in text:
         return
-    expected = Translation(text.strip(), None) if text.strip() else Translation(None, "empty")
+    expected = Parsed(text.strip(), None) if text.strip() else Parsed(None, "empty")
     assert parse_translation(f"{opening}{text}</translated>{after}") == expected
 
 

@@ -20,9 +20,9 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.paths import ROOT
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Text
 
-ANSWERS = [
+ANSWERS: list[Text] = [
     {"id": "1", "response": "Anna has 5 apples. Tom has 3.\nThe answer is: 8"},
     {"id": "2", "response": ""},
     {"id": "3", "response": "12 + 3 = 15\n\n1. Add them."},
@@ -162,15 +162,14 @@ def test_a_language_that_the_translator_does_not_know_is_named(seq2seq: Seq2SeqT
         seq2seq.direction("en", "th")
 
 
-def reply(part: int, text: str, finished: bool = True) -> tuple[int, Record]:
+def reply(part: int, text: str, finished: bool = True) -> tuple[int, Any]:
     return part, {"response": text, "tokens": 2, "finished": finished}
 
 
 @pytest.mark.parametrize(("finished", "error"), [(True, None), (False, "no_closing_tag")])
 def test_one_sentence_cut_short_makes_the_whole_a_translation_error(finished: bool, error: str | None) -> None:
-    head = {"source_lang": "en", "target_lang": "es"}
     sentences = dict([reply(0, "Ana tiene 5."), reply(2, "Tom 3.", finished), reply(4, "Son: 8")])
-    found = joined(ANSWERS[0], sentences, head)
+    found = joined(ANSWERS[0], sentences, "en", "es")
     assert found["tokens"] == 6
     parsed = parse_translation(found["response"])
     assert parsed.error == error
@@ -195,9 +194,9 @@ def test_sentences(text: str, sentences: list[str]) -> None:
 @given(st.text(alphabet="ab1 .!?\n。", max_size=30))
 def test_sentences_and_what_lies_between_them_are_the_whole_text(text: str) -> None:
     assert "".join(BREAK.split(text)) == text
-    record = {"id": "1", "response": text}
-    sentences = {
+    record: Text = {"id": "1", "response": text}
+    sentences: dict[Any, Any] = {
         request.record["part"]: {"response": request.user, "tokens": 1, "finished": True}
         for request in sentence_requests(record)
     }
-    assert joined(record, sentences, {})["response"] == f"{text}\n</translated>"
+    assert joined(record, sentences, "en", "es")["response"] == f"{text}\n</translated>"

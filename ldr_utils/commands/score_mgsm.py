@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from ldr_utils.scores.rows import wide
 from ldr_utils.scores.stats import Interval, mean_interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_text
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Record, Response
 
 LABELS = {
     "accuracy": "accuracy (answer phrase, else last number)",
@@ -103,7 +104,9 @@ def _check(row: Record, where: str) -> None:
 def verdicts(rows: list[Record], lang: str) -> pd.DataFrame:
     """One row an answer: ``line``, ``lang``, ``answer``, ``phrase``, ``last``, the MGSM metrics, ``no_phrase``."""
     keyed = [{"id": r["line"], "lang": lang, "gold": r["answer"], "response": r["response"]} for r in rows]
-    table = score_mgsm(keyed, list(LANGUAGES))[["id", "lang", *MGSM_METRICS]].rename(columns={"id": "line"})
+    table = score_mgsm(cast(list[Response], keyed), list(LANGUAGES))[["id", "lang", *MGSM_METRICS]].rename(
+        columns={"id": "line"}
+    )
     found = [extract(row["response"], lang) for row in rows]
     numbers: dict[str, Sequence[Decimal | None]] = {
         "answer": [gold_number(row["answer"]) for row in rows],

@@ -37,7 +37,7 @@ from ldr_utils.languages.numbers import parse_number
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import LONGEST, parse_json
-from ldr_utils.study.records import DataSet, Record
+from ldr_utils.study.records import DataSet, Prompt, Record
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
 ARITHMETIC_PROMPT = (
@@ -165,7 +165,7 @@ class _Row:
         return value.replace(",", "")
 
 
-_Build = Callable[[_Row, int, str], Record]  # from a row, its position and its language
+_Build = Callable[[_Row, int, str], Prompt]  # from a row, its position and its language
 
 
 class _Files:
@@ -231,20 +231,22 @@ def _parse(text: str, suffix: str, name: str) -> list[Any]:
 def _alpagasus(files: _Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
     tasks = {row.text("id") for row in files.rows(TRANSLATION_TASKS)}
 
-    def record(row: _Row, position: int, lang: str) -> Record:
+    def record(row: _Row, position: int, lang: str) -> Prompt:
         example = row.text("id")
         number = re.fullmatch(r"alpagasus-([0-9]{1,9})", example)
         if number is None or int(number[1]) // 1000 != t:
             belongs = f"alpagasus-{1000 * t} to alpagasus-{1000 * t + 999} belong to iteration {t}"
             raise InputError(f"{row.where}: id: is {example[:60]!r}, but {belongs}; move or remove the row")
-        task = {"translation_task": True} if example in tasks else {}
-        return _record(example, lang, "alpagasus", row.text("instruction")) | task
+        made = _record(example, lang, "alpagasus", row.text("instruction"))
+        if example in tasks:
+            made["translation_task"] = True
+        return made
 
     return _aligned(files, ALPAGASUS.format(t=t), languages, record, slice(limit))
 
 
 def _gsm8k(files: _Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
-    def record(row: _Row, position: int, lang: str) -> Record:
+    def record(row: _Row, position: int, lang: str) -> Prompt:
         if "question" in row.values:  # English, as OpenAI publishes it
             gold = row.text("answer").rpartition("####")[2].strip()
             values = {"id": f"gsm8k_{position}", "instruction": row.text("question"), "final_answer": gold}
@@ -257,7 +259,7 @@ def _gsm8k(files: _Files, t: int, languages: Sequence[str], limit: int) -> DataS
 
 
 def _mgsm(files: _Files, languages: Sequence[str], limit: int | None) -> DataSet:
-    def record(row: _Row, position: int, lang: str) -> Record:
+    def record(row: _Row, position: int, lang: str) -> Prompt:
         return _record(f"mgsm-{position:04d}", lang, "mgsm", row.text("query"), row.number("response"))
 
     return _aligned(files, MGSM, languages, record, slice(limit))
@@ -267,7 +269,7 @@ def _x_alpacaeval(files: _Files, languages: Sequence[str], limit: int | None) ->
     answered = [lang for lang in languages if lang in languages_published(ALPACA_REFERENCES, files.data_dir)]
     references = {lang: files.rows(ALPACA_REFERENCES, lang) for lang in answered}
 
-    def record(row: _Row, position: int, lang: str) -> Record:
+    def record(row: _Row, position: int, lang: str) -> Prompt:
         number = row.values.get("id")
         if not isinstance(number, int):
             raise InputError(f"{row.where}: id: is missing or not a whole number; add it")
@@ -284,12 +286,19 @@ def _x_alpacaeval(files: _Files, languages: Sequence[str], limit: int | None) ->
     return _aligned(files, ALPACA_PROMPTS, languages, record, slice(limit))
 
 
-def _record(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Record:
-    record = {"id": example, "lang": lang, "family": "instruction", "kind": kind, "problem": example, "prompt": text}
+def _record(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Prompt:
+    record: Prompt = {
+        "id": example,
+        "lang": lang,
+        "family": "instruction",
+        "kind": kind,
+        "problem": example,
+        "prompt": text,
+    }
     if gold is None:
         return record
     prompt = ARITHMETIC_PROMPT.format(language=NAMES[lang], question=text)
-    return record | {"family": "arithmetic", "prompt": prompt, "question": text, "gold": gold}
+    return {**record, "family": "arithmetic", "prompt": prompt, "question": text, "gold": gold}
 
 
 def _aligned(files: _Files, layout: str, languages: Sequence[str], record: _Build, chosen: slice) -> DataSet:
@@ -317,7 +326,7 @@ def _aligned(files: _Files, layout: str, languages: Sequence[str], record: _Buil
     return {lang: records[chosen] for lang, records in sets.items()}
 
 
-def _identity(record: Record | None) -> str:
+def _identity(record: Prompt | None) -> str:
     if record is None:
         return "no such row"
     return f"{record['id']} with answer {record['gold']}" if "gold" in record else str(record["id"])

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from ldr_utils.languages.table import LANGUAGES
-from ldr_utils.study.records import DataSet, Record
+from ldr_utils.study.records import DataSet, Prompt, Record
 
 CONTAMINATED = 0.7
 EXAMPLES = 3
@@ -81,13 +81,13 @@ def closest(table: pd.DataFrame) -> list[Record]:
     return [dict(zip(hits.columns, row, strict=True)) for row in hits.itertuples(index=False, name=None)]
 
 
-def _compare(index: Mapping[str, str], tested: Sequence[Record]) -> tuple[int, int, str]:
+def _compare(index: Mapping[str, str], tested: Sequence[Prompt]) -> tuple[int, int, str]:
     found = sorted(_shared(index, tested), key=lambda hit: hit[0], reverse=True)
     quoted = "\n".join(line for _, line in found[:EXAMPLES])
     return len(found), sum(share >= CONTAMINATED for share, _ in found), quoted
 
 
-def _shared(index: Mapping[str, str], tested: Sequence[Record]) -> Iterator[tuple[float, str]]:
+def _shared(index: Mapping[str, str], tested: Sequence[Prompt]) -> Iterator[tuple[float, str]]:
     """Yield the share of n-grams found, and one of them, for every prompt with any."""
     for record in tested:
         grams = _ngrams(record)
@@ -97,5 +97,5 @@ def _shared(index: Mapping[str, str], tested: Sequence[Record]) -> Iterator[tupl
             yield len(shared) / len(grams), f"{record['id']} ~ {index[gram]}: {gram}"
 
 
-def _ngrams(record: Record) -> set[str]:
+def _ngrams(record: Prompt) -> set[str]:
     return ngrams(record.get("question") or record["prompt"], record["lang"])

@@ -18,7 +18,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
 from ldr_utils.study.params import ArmParams, DataParams
 from ldr_utils.study.paths import Run
-from ldr_utils.study.records import DataSet
+from ldr_utils.study.records import ByLanguage, DataSet, Prompt, Response
 
 
 def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
@@ -85,7 +85,7 @@ def check_unchanged(run: Run, sources: Sequence[Source]) -> None:
                 raise InputError(f"{file}: {pin} gave another file before; clear the download cache, or remove {path}")
 
 
-def write_set(folder: Path, by_language: DataSet) -> None:
+def write_set(folder: Path, by_language: ByLanguage[Prompt]) -> None:
     """Write one file a language, ``<lang>.jsonl``."""
     for lang, records in by_language.items():
         write_jsonl(folder / f"{lang}.jsonl", records)
@@ -149,7 +149,7 @@ def languages_in_run(run: Run, name: str, languages: Sequence[str]) -> list[str]
 
 def read_set(run: Run, name: str, languages: Sequence[str]) -> DataSet:
     """Read one set back."""
-    return {lang: read_jsonl(run.data / name / f"{lang}.jsonl") for lang in languages}
+    return {lang: read_jsonl(run.data / name / f"{lang}.jsonl", Prompt) for lang in languages}
 
 
 def referenced(by_language: DataSet) -> DataSet:
@@ -162,7 +162,7 @@ def read_tests(run: Run, languages: Sequence[str]) -> dict[str, DataSet]:
     return {name: read_set(run, name, languages_in_run(run, name, languages)) for name in TEST_SETS}
 
 
-def read_answers(run: Run, name: str, params: ArmParams, t: int | None = None) -> DataSet:
+def read_answers(run: Run, name: str, params: ArmParams, t: int | None = None) -> dict[str, list[Response]]:
     """What M_t answered to a test set (05b), in the languages that it was asked in.
 
     Parameters
@@ -176,4 +176,4 @@ def read_answers(run: Run, name: str, params: ArmParams, t: int | None = None) -
     """
     folder = run.stage(params.t if t is None else t, "answers", params.arm) / name
     files = {lang: folder / f"{lang}.jsonl" for lang in params.all_languages}
-    return {lang: read_jsonl(path) for lang, path in files.items() if path.exists()}
+    return {lang: read_jsonl(path, Response) for lang, path in files.items() if path.exists()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ldr_utils.judges.verdicts import Answer, Case, Score, Verdict
 from ldr_utils.languages.identify import identify
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Asked, Rubric
 
 CONTENT, LANGUAGE, COMPLETE = 6.0, 2.0, 2.0
 EVEN = 0.5  # scores closer than this are a tie
@@ -35,7 +35,7 @@ class RubricJudge:
         """Points of every answer."""
         return [Score(self.points(answer.record, answer.text)) for answer in answers]
 
-    def points(self, record: Record, answer: str) -> float:
+    def points(self, record: Asked, answer: str) -> float:
         """Points of ``answer`` to the prompt of ``record`` (which carries its ``rubric``)."""
         rubric = record["rubric"]
         if not answer.strip():
@@ -52,7 +52,7 @@ class RubricJudge:
         return 1.0 if difference > 0 else 0.0
 
 
-def content_share(rubric: Record, answer: str) -> float:
+def content_share(rubric: Rubric, answer: str) -> float:
     """Share of the required content in ``answer``, 0 to 1.
 
     Every required fact counts once, every forbidden one takes a fact away, and in arithmetic the final number weighs
@@ -67,7 +67,7 @@ def content_share(rubric: Record, answer: str) -> float:
     return (share + (bool(numbers) and int(numbers[-1]) == rubric["value"])) / 2
 
 
-def is_right(rubric: Record, answer: str) -> bool:
+def is_right(rubric: Rubric, answer: str) -> bool:
     """Whether ``answer`` holds all the content of a right answer."""
     return content_share(rubric, answer) == 1.0
 

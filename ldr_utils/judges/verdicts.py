@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
-from ldr_utils.study.records import Exchange, Record
+from ldr_utils.study.records import Asked, Exchange, Record
 
 Status = Literal["ok", "refused", "unparsable", "failed"]
 UNUSABLE: tuple[Status, ...] = ("refused", "unparsable", "failed")
@@ -18,7 +18,7 @@ UNUSABLE: tuple[Status, ...] = ("refused", "unparsable", "failed")
 class Case:
     """Two answers to the prompt of ``record``, in the order in which they are shown."""
 
-    record: Record
+    record: Asked
     first: str
     second: str
 
@@ -35,7 +35,7 @@ class Answer:
         An answer that is known to be right; mostly there is none.
     """
 
-    record: Record
+    record: Asked
     text: str
     earlier: Sequence[Exchange] = ()
     reference: str = ""
@@ -110,7 +110,7 @@ def _row(straight: Verdict, swapped: Verdict) -> Record:
     }
 
 
-def against(judge: Judge, prompts: Sequence[Record], ours: Sequence[str], theirs: Sequence[str]) -> pd.DataFrame:
+def against(judge: Judge, prompts: Sequence[Asked], ours: Sequence[str], theirs: Sequence[str]) -> pd.DataFrame:
     """Judge ``ours`` against ``theirs`` in both orders.
 
     Returns

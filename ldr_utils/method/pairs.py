@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ldr_utils.method.translation import Translation, directions, parse_translation
+from ldr_utils.method.translation import Parsed, directions, parse_translation
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import PairsParams
 from ldr_utils.study.paths import Run
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import ByDirection, ByLanguage, Dropped, Pair, Response, Translation
 
-ByLanguage = Mapping[str, Sequence[Record]]
-ByDirection = Mapping[tuple[str, str], Sequence[Record]]
 STAGES = {  # of a reason to drop a row; all other reasons come from the translation
     "truncated_response": "generation",
     "empty_response": "generation",
@@ -26,11 +23,13 @@ STAGES = {  # of a reason to drop a row; all other reasons come from the transla
 class PairSet:
     """The pairs that training sees, and the rows it does not."""
 
-    kept: list[Record]
-    dropped: list[Record]
+    kept: list[Pair]
+    dropped: list[Dropped]
 
 
-def build_pairs(responses: ByLanguage, translations: ByDirection, params: PairsParams) -> PairSet:
+def build_pairs(
+    responses: ByLanguage[Response], translations: ByDirection[Translation], params: PairsParams
+) -> PairSet:
     """Build the preference pairs of one iteration.
 
     For each non-dominant language l: prompt x^l, chosen y^{en->l}, rejected y^l. For the dominant language, once per l:
@@ -68,15 +67,15 @@ def build_pairs(responses: ByLanguage, translations: ByDirection, params: PairsP
             unusable = _unusable(best, direct)
             forward, backward = replies[dominant, lang][example], replies[lang, dominant][example]
             if direct.get("translation_task"):
-                forward = Translation(best["response"], None)
-            sides = (forward.text, direct["response"])
+                forward = Parsed(best["response"], None)
+            sides: tuple[str | None, str | None] = (forward.text, direct["response"])
             _settle(pairs, params, unusable or forward.error, example, (lang, dominant), direct["prompt"], sides)
             sides = (best["response"], backward.text)
             _settle(pairs, params, unusable or backward.error, example, (dominant, lang), best["prompt"], sides)
     return pairs
 
 
-def _unusable(best: Record, direct: Record) -> str | None:
+def _unusable(best: Response, direct: Response) -> str | None:
     """Why an answer cannot be a side of any pair."""
     for record in (best, direct):
         if not record["finished"]:
@@ -110,19 +109,23 @@ def _settle(
     chosen, rejected = sides
     equal = "equal_sides" if params.equal_pairs == "drop" and chosen == rejected else None
     reason = _left_out(params, lang, via) or fault or equal
-    key = {"id": example, "lang": lang, "via": via}
-    if reason is None:
-        pairs.kept.append(key | {"prompt": prompt, "chosen": chosen, "rejected": rejected})
-    else:
-        pairs.dropped.append(key | {"stage": STAGES.get(reason, "translation"), "reason": reason})
+    if reason is not None:
+        stage = STAGES.get(reason, "translation")
+        pairs.dropped.append({"id": example, "lang": lang, "via": via, "stage": stage, "reason": reason})
+        return
+    assert chosen is not None  # a side without a text has a fault
+    assert rejected is not None
+    pairs.kept.append(
+        {"id": example, "lang": lang, "via": via, "prompt": prompt, "chosen": chosen, "rejected": rejected}
+    )
 
 
-def read_answers(run: Run, params: PairsParams) -> tuple[ByLanguage, ByDirection]:
+def read_answers(run: Run, params: PairsParams) -> tuple[ByLanguage[Response], ByDirection[Translation]]:
     """Responses by language and raw translations by direction of M_t."""
     own, translated = (run.stage(params.t, name, params.arm) for name in ("responses", "translations"))
-    responses = {lang: read_jsonl(own / f"{lang}.jsonl") for lang in params.languages}
+    responses = {lang: read_jsonl(own / f"{lang}.jsonl", Response) for lang in params.languages}
     found = {
-        pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl")
+        pair: read_jsonl(translated / f"{pair[0]}-{pair[1]}.jsonl", Translation)
         for pair in directions(params.dominant, params.non_dominant)
     }
     return responses, found

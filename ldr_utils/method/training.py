@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ldr_utils.policy.load import Policy, choose_dtype, load_policy
 from ldr_utils.study.errors import InputError
@@ -13,19 +14,19 @@ from ldr_utils.study.jsonl import force, read_jsonl, write_jsonl, write_text
 from ldr_utils.study.manifests import is_whole
 from ldr_utils.study.params import TrainingParams
 from ldr_utils.study.paths import ROOT
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Pair, PairIds, Step
 
 
-def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tuple[list[Record], list[Record]]:
+def tokenize_pairs(policy: Policy, pairs: Sequence[Pair], max_length: int) -> tuple[list[PairIds], list[Pair]]:
     """Token ids of every pair; a pair with a side over ``max_length`` tokens is set aside, not cut.
 
     Truncation would take the end-of-turn token off the chosen side and teach the policy not to stop.
 
     Returns
     -------
-    fitting : list of Record
+    fitting : list of PairIds
         ``prompt_ids``, ``chosen_ids``, ``rejected_ids``.
-    too_long : list of Record
+    too_long : list of Pair
         The pairs that were set aside, as they came.
 
     Raises
@@ -33,8 +34,8 @@ def tokenize_pairs(policy: Policy, pairs: list[Record], max_length: int) -> tupl
     InputError
         When no pair fits.
     """
-    fitting: list[Record] = []
-    too_long: list[Record] = []
+    fitting: list[PairIds] = []
+    too_long: list[Pair] = []
     for pair in pairs:
         prompt = policy.prompt_ids([{"role": "user", "content": pair["prompt"]}])
         chosen, rejected = policy.completion_ids(pair["chosen"]), policy.completion_ids(pair["rejected"])
@@ -66,7 +67,7 @@ def start_policy(params: TrainingParams) -> Policy:
     return policy
 
 
-def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, workdir: Path) -> Any:
+def build_trainer(policy: Policy, rows: list[PairIds], params: TrainingParams, workdir: Path) -> Any:
     """A TRL ``DPOTrainer`` with the paper's loss (``method.loss``), or its NLL term alone, as ``objective`` says."""
     import torch
     from datasets import Dataset
@@ -111,7 +112,7 @@ def build_trainer(policy: Policy, rows: list[Record], params: TrainingParams, wo
     )
 
 
-def train(trainer: Any, checkpoints: Path) -> list[Record]:
+def train(trainer: Any, checkpoints: Path) -> list[Step]:
     """Run the training, from its last complete checkpoint when there is one, and return the logged steps.
 
     The trainer was built on M_{t-1}'s adapter, so the reference stays M_{t-1} when the policy is restored from a
@@ -119,17 +120,15 @@ def train(trainer: Any, checkpoints: Path) -> list[Record]:
 
     Returns
     -------
-    list of Record
+    list of Step
         ``step``, ``loss``, ``dpo``, ``nll``, ``margin``, ``accuracy``, ``learning_rate``; one a step.
     """
     last = last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     names = ("loss", "dpo", "nll", "margin", "accuracy", "learning_rate")
-    return [
-        {"step": entry["step"], **{name: entry[name] for name in names if name in entry}}
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    ]
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    steps = [{"step": entry["step"], **{name: entry[name] for name in names if name in entry}} for entry in logged]
+    return cast(list[Step], steps)
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
@@ -145,7 +144,7 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
     return None
 
 
-def train_once(trainer: Any, folder: Path) -> list[Record]:
+def train_once(trainer: Any, folder: Path) -> list[Step]:
     """Train into ``folder``, or return the steps of the finished training that lies there.
 
     The steps go to ``training.jsonl`` beside the folder; the weights appear in it last and in one step.
@@ -161,7 +160,7 @@ def train_once(trainer: Any, folder: Path) -> list[Record]:
             (saving / path.name).replace(path)
     for leftover in (saving, checkpoints):
         shutil.rmtree(leftover, ignore_errors=True)
-    return read_jsonl(history)
+    return read_jsonl(history, Step)
 
 
 def _make_portable(config: Path) -> None:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from ldr_utils.languages.table import NAMES
 from ldr_utils.policy.generate import Request
 from ldr_utils.policy.prompts import CLOSE_TAG, OPEN_TAG, translation_prompt
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Text
 
 
 @dataclass(frozen=True)
-class Translation:
+class Parsed:
     """A parsed reply: the text, or the reason why there is none."""
 
     text: str | None
     error: str | None
 
 
-def parse_translation(reply: str) -> Translation:
+def parse_translation(reply: str) -> Parsed:
     """Read the text between the translated tags.
 
     The assistant's turn is primed with the opening tag (paper, Section 3), so a reply normally starts inside it; a
@@ -32,14 +32,14 @@ def parse_translation(reply: str) -> Translation:
 
     Returns
     -------
-    Translation
+    Parsed
         ``error`` is ``no_closing_tag`` or ``empty`` when ``text`` is None.
     """
     body, tag, _ = reply.partition(CLOSE_TAG)
     if not tag:
-        return Translation(None, "no_closing_tag")
+        return Parsed(None, "no_closing_tag")
     text = body.rpartition(OPEN_TAG)[2].strip()
-    return Translation(text, None) if text else Translation(None, "empty")
+    return Parsed(text, None) if text else Parsed(None, "empty")
 
 
 def directions(dominant: str, non_dominant: Sequence[str]) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ def directions(dominant: str, non_dominant: Sequence[str]) -> list[tuple[str, st
     return [*((dominant, lang) for lang in non_dominant), *((lang, dominant) for lang in non_dominant)]
 
 
-def translation_requests(responses: Sequence[Record], source: str, target: str) -> list[Request]:
+def translation_requests(responses: Sequence[Text], source: str, target: str) -> list[Request]:
     """Ask for the translation of every response; the assistant's turn is primed with the opening tag."""
     return [
         Request(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
@@ -19,16 +19,23 @@ from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl
 from ldr_utils.study.params import TranslationParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Reply, Text, Translation
 
 # Ends of lines and of sentences; "1." at the head of a list item is no sentence.
 BREAK = re.compile(r"(\s*\n\s*|(?<=[^\d\s][.!?…])\s+|(?<=[。！？।])\s*)")
 
 
+class Sentence(Reply):
+    """A translated sentence of a response; ``part`` is its place."""
+
+    id: str
+    part: int
+
+
 class Translator(Protocol):
     """Translates the answers of one model, every direction with one load."""
 
-    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+    def translate(self, responses: Sequence[Text], source: str, target: str, path: Path) -> list[Translation]:
         """Translate every response from ``source`` to ``target`` into ``path``, or read it where it is complete.
 
         Each record's ``response`` is a reply in the tag protocol: text up to the closing tag, or none.
@@ -89,9 +96,9 @@ class ChatTranslator:
 
     generator: Generator
 
-    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+    def translate(self, responses: Sequence[Text], source: str, target: str, path: Path) -> list[Translation]:
         requests = translation_requests(responses, source, target)
-        return generate_file(self.generator, requests, path, f"{source}-{target}")
+        return cast(list[Translation], generate_file(self.generator, requests, path, f"{source}-{target}"))
 
 
 @dataclass
@@ -127,18 +134,20 @@ class Seq2SeqTranslator:
             raise unloadable("translator", params.translator, error) from None
         return cls(model.eval(), tokenizer, params)
 
-    def translate(self, responses: Sequence[Record], source: str, target: str, path: Path) -> list[Record]:
+    def translate(self, responses: Sequence[Text], source: str, target: str, path: Path) -> list[Translation]:
         joint = self._translations(responses, source, target, path.parent / "sentences" / path.name)
         write_jsonl(path, joint)
         return joint
 
-    def _translations(self, responses: Sequence[Record], source: str, target: str, by_sentence: Path) -> list[Record]:
+    def _translations(
+        self, responses: Sequence[Text], source: str, target: str, by_sentence: Path
+    ) -> list[Translation]:
         requests = [request for record in responses for request in sentence_requests(record)]
-        sentences: dict[str, dict[int, Record]] = {record["id"]: {} for record in responses}
-        for record in generate_file(self.direction(source, target), requests, by_sentence, f"{source}-{target}"):
-            sentences[record["id"]][record["part"]] = record
-        head = {"source_lang": source, "target_lang": target}
-        return [joined(record, sentences[record["id"]], head) for record in responses]
+        sentences: dict[str, dict[int, Sentence]] = {record["id"]: {} for record in responses}
+        replies = generate_file(self.direction(source, target), requests, by_sentence, f"{source}-{target}")
+        for sentence in cast(list[Sentence], replies):
+            sentences[sentence["id"]][sentence["part"]] = sentence
+        return [joined(record, sentences[record["id"]], source, target) for record in responses]
 
     def direction(self, source: str, target: str) -> Direction:
         """The generator of one direction.
@@ -206,7 +215,7 @@ class Direction:
         """Nothing: the translator owns the model."""
 
 
-def sentence_requests(record: Record) -> list[Request]:
+def sentence_requests(record: Text) -> list[Request]:
     """One request a sentence of a response; ``part`` is its place. Text without a letter needs no translation."""
     parts = BREAK.split(record["response"])
     return [
@@ -216,12 +225,19 @@ def sentence_requests(record: Record) -> list[Request]:
     ]
 
 
-def joined(record: Record, sentences: dict[int, Record], head: Record) -> Record:
+def joined(record: Text, sentences: dict[int, Sentence], source: str, target: str) -> Translation:
     """The translation of a response from its translated sentences, closed by the tag when all came to their end."""
     parts = BREAK.split(record["response"])
     text = "".join(sentences[k]["response"] if k in sentences else part for k, part in enumerate(parts))
     finished = all(sentence["finished"] for sentence in sentences.values())
     reply = f"{text}\n{CLOSE_TAG}" if finished else text
     tokens = sum(sentence["tokens"] for sentence in sentences.values())
-    own = {"id": record["id"], **head, "source": record["response"]}
-    return own | {"response": reply, "tokens": tokens, "finished": finished}
+    return {
+        "id": record["id"],
+        "source_lang": source,
+        "target_lang": target,
+        "source": record["response"],
+        "response": reply,
+        "tokens": tokens,
+        "finished": finished,
+    }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ldr_utils.micro.tasks import Task
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Prompt, Rubric
 
 
-def prompt_record(task: Task, example: str, lang: str) -> Record:
+def prompt_record(task: Task, example: str, lang: str) -> Prompt:
     """A training prompt, with the rubric that the micro judge scores answers by."""
     return {
         "id": example,
@@ -20,7 +20,7 @@ def prompt_record(task: Task, example: str, lang: str) -> Record:
     }
 
 
-def rubric(task: Task, lang: str) -> Record:
+def rubric(task: Task, lang: str) -> Rubric:
     """What the judge looks for: see ``ldr_utils.judges.rubric``."""
     return {
         "lang": lang,
@@ -31,11 +31,11 @@ def rubric(task: Task, lang: str) -> Record:
     }
 
 
-def mgsm_record(task: Task, example: str, lang: str) -> Record:
+def mgsm_record(task: Task, example: str, lang: str) -> Prompt:
     """A micro-MGSM problem."""
-    return prompt_record(task, example, lang) | {"gold": str(task.value), "solution": task.answer[lang]}
+    return {**prompt_record(task, example, lang), "gold": str(task.value), "solution": task.answer[lang]}
 
 
-def alpaca_record(task: Task, example: str, lang: str, reference: str) -> Record:
+def alpaca_record(task: Task, example: str, lang: str, reference: str) -> Prompt:
     """A micro X-AlpacaEval instruction with its reference answer."""
-    return prompt_record(task, example, lang) | {"reference": reference}
+    return {**prompt_record(task, example, lang), "reference": reference}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, write_jsonl, write_text
 from ldr_utils.study.progress import say, track
 from ldr_utils.study.provenance import digest
-from ldr_utils.study.records import DataSet, Exchange, Record
+from ldr_utils.study.records import ByLanguage, Exchange, Prompt, Record, Response
 
 ASKED = "requests.json"  # beside answers: checksums of what each file answers
 
@@ -20,7 +20,7 @@ ASKED = "requests.json"  # beside answers: checksums of what each file answers
 class Request:
     """One prompt to complete: its record, the user turn, how the assistant's turn begins, and what was said before."""
 
-    record: Record
+    record: Mapping[str, object]
     user: str
     prefill: str = ""
     earlier: tuple[Exchange, ...] = ()
@@ -57,12 +57,13 @@ class Generator(Protocol):
         """Free the memory of the model."""
 
 
-def answer(generator: Generator, prompts: DataSet, folder: Path) -> DataSet:
+def answer(generator: Generator, prompts: ByLanguage[Prompt], folder: Path) -> dict[str, list[Response]]:
     """Let M_t answer prompts in every language: one file a language, in ``folder``."""
-    return {
-        lang: generate_file(generator, [Request(r, r["prompt"]) for r in records], folder / f"{lang}.jsonl", lang)
-        for lang, records in prompts.items()
-    }
+    found: dict[str, list[Response]] = {}
+    for lang, records in prompts.items():
+        requests = [Request(record, record["prompt"]) for record in records]
+        found[lang] = cast(list[Response], generate_file(generator, requests, folder / f"{lang}.jsonl", lang))
+    return found
 
 
 def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:

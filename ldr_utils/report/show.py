@@ -14,7 +14,7 @@ from IPython.display import HTML, Image, display
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.report import figures
 from ldr_utils.study.provenance import package_versions
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import ByDirection, ByLanguage, Pair, Response, T, Translation
 from ldr_utils.study.text import visible
 
 CELL = "text-align:left; white-space:pre-wrap; vertical-align:top; max-width:32em"
@@ -33,7 +33,7 @@ def opening() -> None:
     versions()
 
 
-def text_table(rows: Sequence[Record]) -> None:
+def text_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Show rows of text as an HTML table; every cell is escaped, its control characters made visible."""
     if not rows:
         print("nothing to show")
@@ -48,15 +48,15 @@ def text_table(rows: Sequence[Record]) -> None:
     display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
 
 
-def counts(sets: Mapping[str, Mapping[str, Sequence[Record]]]) -> pd.DataFrame:
+def counts(sets: Mapping[str, ByLanguage[object]]) -> pd.DataFrame:
     """Rows by set and language."""
     table = {name: {lang: len(rows) for lang, rows in by_language.items()} for name, by_language in sets.items()}
     return pd.DataFrame(table).T.astype("Int64")
 
 
-def examples(by_language: Mapping[str, Sequence[Record]], languages: Sequence[str], by: str) -> None:
+def examples(by_language: ByLanguage[Mapping[str, object]], languages: Sequence[str], by: str) -> None:
     """The first prompt of each value of field ``by``, side by side in ``languages``."""
-    first: dict[str, int] = {}
+    first: dict[object, int] = {}
     for position, record in enumerate(by_language[languages[0]]):
         first.setdefault(record[by], position)
     text_table(
@@ -67,12 +67,12 @@ def examples(by_language: Mapping[str, Sequence[Record]], languages: Sequence[st
     )
 
 
-def sample(records: Sequence[Record], seed: int, n: int) -> list[Record]:
+def sample(records: Sequence[T], seed: int, n: int) -> list[T]:
     """``n`` random records, the same for the same seed."""
     return random.Random(seed).sample(list(records), min(n, len(records)))
 
 
-def answers(responses: Mapping[str, Sequence[Record]], seed: int, n: int) -> None:
+def answers(responses: ByLanguage[Response], seed: int, n: int) -> None:
     """Random answers of every language."""
     text_table(
         [
@@ -83,7 +83,7 @@ def answers(responses: Mapping[str, Sequence[Record]], seed: int, n: int) -> Non
     )
 
 
-def translations(replies: Mapping[tuple[str, str], Sequence[Record]], seed: int, n: int) -> None:
+def translations(replies: ByDirection[Translation], seed: int, n: int) -> None:
     """Random translations of every direction; a failed one shows its reason."""
     rows = []
     for (source, target), records in replies.items():
@@ -94,14 +94,24 @@ def translations(replies: Mapping[tuple[str, str], Sequence[Record]], seed: int,
     text_table(rows)
 
 
-def pairs(kept: Sequence[Record], seed: int, n: int) -> None:
+def pairs(kept: Sequence[Pair], seed: int, n: int) -> None:
     """Random pairs of every language, those with equal sides left out where others exist; long texts are cut."""
-    rows = []
+    rows: list[Pair] = []
     for lang in dict.fromkeys(pair["lang"] for pair in kept):
         own = [pair for pair in kept if pair["lang"] == lang]
         different = [pair for pair in own if pair["chosen"] != pair["rejected"]]
         rows += sample(different or own, seed, n)
-    text_table([{name: cut(pair[name]) for name in ("lang", "prompt", "chosen", "rejected")} for pair in rows])
+    text_table(
+        [
+            {
+                "lang": pair["lang"],
+                "prompt": cut(pair["prompt"]),
+                "chosen": cut(pair["chosen"]),
+                "rejected": cut(pair["rejected"]),
+            }
+            for pair in rows
+        ]
+    )
 
 
 def cut(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ from ldr_utils.languages.units import units
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, write_rows
 from ldr_utils.study.params import TranslationParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import ByDirection, ByLanguage, Response, Translation
 
 RATES = ("off_target", "truncated", "repetitive")
 
@@ -34,7 +33,7 @@ def is_repetitive(text: str, lang: str) -> bool:
     return sum(n for n in seen.values() if n > 1) > len(sequences) / 2
 
 
-def check_responses(responses: Mapping[str, Sequence[Record]], languages: list[str]) -> pd.DataFrame:
+def check_responses(responses: ByLanguage[Response], languages: list[str]) -> pd.DataFrame:
     """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``ending`` (in words),
     ``repetitive``."""
     return pd.DataFrame(
@@ -70,7 +69,7 @@ def headline(checks: pd.DataFrame) -> str:
     return ", ".join(f"{value:.1%} {name.replace('_', '-')}" for name, value in rates(checks).items())
 
 
-def check_translations(replies: Mapping[tuple[str, str], Sequence[Record]], languages: list[str]) -> pd.DataFrame:
+def check_translations(replies: ByDirection[Translation], languages: list[str]) -> pd.DataFrame:
     """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target``, ``length_ratio``."""
     table = []
     for (source, target), records in replies.items():

@@ -11,17 +11,17 @@ from ldr_utils.languages.identify import off_target
 from ldr_utils.languages.numbers import extract, gold_number
 from ldr_utils.scores.rows import Rows
 from ldr_utils.study.params import ArmParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Record, Response
 
 MGSM_METRICS = ("accuracy", "accuracy_phrase", "off_target", "no_answer")
 
 
-def score_mgsm(responses: Sequence[Record], languages: list[str]) -> pd.DataFrame:
+def score_mgsm(responses: Sequence[Response], languages: list[str]) -> pd.DataFrame:
     """Grade MGSM responses.
 
     Parameters
     ----------
-    responses : sequence of Record
+    responses : sequence of Response
         With ``id``, ``lang``, ``gold`` and ``response``.
     languages : list of str
         What language identification chooses from.
@@ -45,7 +45,7 @@ def result_rows(scores: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]
     return found.rows
 
 
-def _graded(record: Record, languages: list[str]) -> Record:
+def _graded(record: Response, languages: list[str]) -> Record:
     text, lang, gold = record["response"], record["lang"], gold_number(record["gold"])
     found = extract(text, lang)
     return {

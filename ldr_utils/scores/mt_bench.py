@@ -12,7 +12,7 @@ judge is asked in our own words.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import pandas as pd
 
@@ -23,11 +23,30 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import MtBenchParams, MtBenchQuestions
 from ldr_utils.study.paths import Run, from_root
-from ldr_utils.study.records import DataSet, Exchange, Record
+from ldr_utils.study.records import Asked, ByLanguage, Exchange, Record, Reply
 
 TURNS = (1, 2)
 METRICS = {"score": [1, 2], "score_turn1": [1], "score_turn2": [2]}  # the turns that each is the mean of
 POINTS = 10  # of the judge's scale
+
+
+class Question(TypedDict):
+    """A question of both turns; ``references`` are empty where the file has none."""
+
+    id: str
+    lang: str
+    category: str
+    turns: list[str]
+    references: list[str]
+
+
+class Turn(Asked, Reply):
+    """M_t's answer to one turn, and what was said before it."""
+
+    category: str
+    turn: int
+    earlier: list[list[str]]
+    reference: str
 
 
 def question_files(params: MtBenchQuestions) -> dict[str, Path]:
@@ -50,14 +69,8 @@ def question_files(params: MtBenchQuestions) -> dict[str, Path]:
     return {lang: path for lang, path in files.items() if path.is_file()}
 
 
-def read_questions(params: MtBenchQuestions) -> DataSet:
+def read_questions(params: MtBenchQuestions) -> dict[str, list[Question]]:
     """Questions by language, in the order of the dominant language's file.
-
-    Returns
-    -------
-    DataSet
-        Records with ``id``, ``lang``, ``category``, ``turns`` and ``references`` (two texts each, empty where the file
-        has none).
 
     Raises
     ------
@@ -74,8 +87,8 @@ def read_questions(params: MtBenchQuestions) -> DataSet:
     return {lang: [own[number] for number in sets[params.dominant]] for lang, own in sets.items()}
 
 
-def _read(path: Path, lang: str) -> dict[int, Record]:
-    found: dict[int, Record] = {}
+def _read(path: Path, lang: str) -> dict[int, Question]:
+    found: dict[int, Question] = {}
     for line, row in enumerate(read_jsonl(path), 1):
         where, number = f"{path}: row {line}", row.get("question_id")
         if type(number) is not int or not 0 <= number < 10**9:
@@ -88,15 +101,20 @@ def _read(path: Path, lang: str) -> dict[int, Record]:
     return found
 
 
-def _question(number: int, row: Record, lang: str, where: str) -> Record:
+def _question(number: int, row: Record, lang: str, where: str) -> Question:
     turns, references = row.get("turns"), row.get("reference") or []
     if not isinstance(turns, list) or len(turns) != len(TURNS) or not all(_is_text(turn) for turn in turns):
         raise InputError(f"{where}: turns: is not a list of two texts; give both user turns")
     if not isinstance(references, list) or len(references) > len(TURNS) or not all(map(_is_reference, references)):
         raise InputError(f"{where}: reference: is not a list of at most two texts; correct or remove it")
     padded = [*(reference or "" for reference in references), "", ""][: len(TURNS)]
-    fields = {"id": f"mt-bench-{number}", "lang": lang, "category": row["category"]}
-    return fields | {"turns": turns, "references": padded}
+    return {
+        "id": f"mt-bench-{number}",
+        "lang": lang,
+        "category": row["category"],
+        "turns": turns,
+        "references": padded,
+    }
 
 
 def _is_text(value: Any) -> bool:
@@ -107,16 +125,16 @@ def _is_reference(value: Any) -> bool:
     return value is None or value == "" or _is_text(value)
 
 
-def answer(generator: Generator, questions: DataSet, folder: Path) -> DataSet:
+def answer(generator: Generator, questions: ByLanguage[Question], folder: Path) -> dict[str, list[Turn]]:
     """Let M_t answer both turns of every question, the second with the first and its own answer before it.
 
     Returns
     -------
-    DataSet
+    dict of language to list of Turn
         Kept in ``folder``/turn1 and /turn2, a file a language: ``id``, ``lang``, ``category``, ``turn``, ``prompt``,
         ``earlier`` (what was said before, as [user, assistant]), ``reference``, ``response``, ``tokens``, ``finished``.
     """
-    answers: DataSet = {}
+    answers: dict[str, list[Turn]] = {}
     for lang, own in questions.items():
         opening = [_request(question, 1, []) for question in own]
         first = generate_file(generator, opening, folder / "turn1" / f"{lang}.jsonl", f"{lang}, turn 1")
@@ -124,27 +142,26 @@ def answer(generator: Generator, questions: DataSet, folder: Path) -> DataSet:
             _request(question, 2, [(question["turns"][0], reply["response"])])
             for question, reply in zip(own, first, strict=True)
         ]
-        answers[lang] = first + generate_file(
-            generator, following, folder / "turn2" / f"{lang}.jsonl", f"{lang}, turn 2"
-        )
+        second = generate_file(generator, following, folder / "turn2" / f"{lang}.jsonl", f"{lang}, turn 2")
+        answers[lang] = cast(list[Turn], first + second)
     return answers
 
 
-def read_answers(run: Run, params: MtBenchParams) -> DataSet:
+def read_answers(run: Run, params: MtBenchParams) -> ByLanguage[Turn]:
     """What M_t answered (05b), both turns, by language."""
     folder = run.stage(params.t, "answers", params.arm) / "mt_bench"
     turns = {lang: [folder / f"turn{turn}" / f"{lang}.jsonl" for turn in TURNS] for lang in question_files(params)}
-    return {lang: [record for path in paths for record in read_jsonl(path)] for lang, paths in turns.items()}
+    return {lang: [record for path in paths for record in read_jsonl(path, Turn)] for lang, paths in turns.items()}
 
 
-def _request(question: Record, turn: int, earlier: list[Exchange]) -> Request:
+def _request(question: Question, turn: int, earlier: list[Exchange]) -> Request:
     prompt, reference = question["turns"][turn - 1], question["references"][turn - 1]
-    fields = {key: question[key] for key in ("id", "lang", "category")}
+    fields = {"id": question["id"], "lang": question["lang"], "category": question["category"]}
     said = {"earlier": [list(exchange) for exchange in earlier], "reference": reference}
     return Request(fields | {"turn": turn, "prompt": prompt} | said, prompt, earlier=tuple(earlier))
 
 
-def score(judge: Judge, answers: DataSet) -> pd.DataFrame:
+def score(judge: Judge, answers: ByLanguage[Turn]) -> pd.DataFrame:
     """Have every answer scored, in the light of what was said before it and of its reference.
 
     Returns
@@ -155,15 +172,12 @@ def score(judge: Judge, answers: DataSet) -> pd.DataFrame:
     """
     records = [record for own in answers.values() for record in own]
     scores = judge.score([_shown(record) for record in records])
-    keys = ("id", "lang", "category", "turn")
-    table = [
-        {key: record[key] for key in keys} | {"score": found.points, "status": found.status}
-        for record, found in zip(records, scores, strict=True)
-    ]
-    return pd.DataFrame(table).astype({"score": float})
+    table = pd.DataFrame(records, columns=["id", "lang", "category", "turn"])
+    table["score"] = [float("nan") if found.points is None else found.points for found in scores]
+    return table.assign(status=[found.status for found in scores]).astype({"score": float})
 
 
-def _shown(record: Record) -> Answer:
+def _shown(record: Turn) -> Answer:
     earlier = [(user, assistant) for user, assistant in record["earlier"]]
     return Answer(record, record["response"], earlier, record["reference"])
 

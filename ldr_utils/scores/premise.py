@@ -15,11 +15,8 @@ from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, times
 from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.arms import MAIN
-from ldr_utils.study.params import PairsParams, PremiseParams
-from ldr_utils.study.records import Record
-
-ByLanguage = dict[str, list[Record]]
-ByDirection = dict[tuple[str, str], list[Record]]
+from ldr_utils.study.params import ArmParams
+from ldr_utils.study.records import Asked, ByDirection, ByLanguage, Pair, Prompt, Response, Translation
 
 
 def pair_table(pairs: PairSet) -> pd.DataFrame:
@@ -44,24 +41,29 @@ def attrition(pairs: PairSet) -> dict[str, int]:
     return {"possible": len(pairs.kept) + len(pairs.dropped), **reasons, "kept": len(pairs.kept)}
 
 
-def side_lengths(kept: list[Record], languages: list[str]) -> pd.DataFrame:
+def side_lengths(kept: Sequence[Pair], languages: list[str]) -> pd.DataFrame:
     """Length of both sides, in the order of the languages: ``lang``, ``side``, ``units`` (see ``languages.units``)."""
     return pd.DataFrame(
         [
-            {"lang": lang, "side": side, "units": len(units(pair[side], lang))}
+            {"lang": lang, "side": side, "units": len(units(text, lang))}
             for lang in languages
             for pair in kept
             if pair["lang"] == lang
-            for side in ("chosen", "rejected")
+            for side, text in (("chosen", pair["chosen"]), ("rejected", pair["rejected"]))
         ]
     )
 
 
-def score_answers(judge: Judge, prompts: ByLanguage, responses: ByLanguage, translations: ByDirection) -> pd.DataFrame:
+def score_answers(
+    judge: Judge,
+    prompts: ByLanguage[Prompt],
+    responses: ByLanguage[Response],
+    translations: ByDirection[Translation],
+) -> pd.DataFrame:
     """Scores of direct answers and of translations that parsed (see ``premise_table``)."""
     texts = {(lang, lang): {r["id"]: r["response"] for r in records} for lang, records in responses.items()}
-    for direction, records in translations.items():
-        parsed = {record["id"]: parse_translation(record["response"]).text for record in records}
+    for direction, replies in translations.items():
+        parsed = {reply["id"]: parse_translation(reply["response"]).text for reply in replies}
         texts[direction] = {example: text for example, text in parsed.items() if text}
     return premise_table(judge, prompts, texts)
 
@@ -84,12 +86,12 @@ def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return table.join(unusable(rewards)).reindex(languages)
 
 
-def answers_are_its_own(params: PremiseParams) -> bool:
+def answers_are_its_own(params: ArmParams) -> bool:
     """Whether the answers behind an arm's pairs are of a model of its own: M_0's are those of the main arm."""
     return params.t > 0 or params.arm == MAIN
 
 
-def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: PremiseParams) -> list[dict[str, Any]]:
+def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:
     """Rows of results.csv, task ``reward`` of M_t; without ``scores`` reward accuracy alone."""
     found = Rows(params, "reward")
     for kind in ("self_generation", "self_translation"):
@@ -110,7 +112,7 @@ def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: Prem
     return found.rows
 
 
-def attrition_rows(pairs: PairSet, params: PairsParams) -> list[dict[str, Any]]:
+def attrition_rows(pairs: PairSet, params: ArmParams) -> list[dict[str, Any]]:
     """Rows of results.csv, task ``attrition``: counts by language of the prompt, which have no interval.
 
     ``n`` is the number of possible pairs.
@@ -129,7 +131,7 @@ KEYS = ["id", "lang", "via"]  # what tells a pair from every other
 
 
 def premise_table(
-    judge: Judge, prompts: dict[str, list[Record]], answers: dict[tuple[str, str], dict[str, str]]
+    judge: Judge, prompts: ByLanguage[Asked], answers: dict[tuple[str, str], dict[str, str]]
 ) -> pd.DataFrame:
     """Scores (0-10) of what the model writes itself and of what it translates.
 
@@ -171,9 +173,9 @@ def premise_table(
     ).astype({"score": float})
 
 
-def reward_table(judge: Judge, prompts: dict[str, list[Record]], pairs: Sequence[Record]) -> pd.DataFrame:
+def reward_table(judge: Judge, prompts: ByLanguage[Asked], pairs: Sequence[Pair]) -> pd.DataFrame:
     """Whether the judge agrees with each pair: ``id``, ``lang``, ``via`` and the columns of ``verdicts.agrees``."""
     by_id = {lang: {record["id"]: record for record in records} for lang, records in prompts.items()}
     cases = [Case(by_id[pair["lang"]][pair["id"]], pair["chosen"], pair["rejected"]) for pair in pairs]
-    keys = pd.DataFrame([{name: pair[name] for name in KEYS} for pair in pairs], columns=KEYS)
+    keys = pd.DataFrame(list(pairs), columns=KEYS)
     return pd.concat([keys, agrees(judge, cases)], axis=1)

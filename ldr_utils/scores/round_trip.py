@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,20 +11,26 @@ import pandas as pd
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.method.translators import Translator
 from ldr_utils.study.params import TranslationParams
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import ByDirection, Text, Translation
 
-Replies = Mapping[tuple[str, str], Sequence[Record]]  # by (source, target)
-Trips = dict[str, list[tuple[Record, Record]]]  # by language: the way out and the way back
+Trips = dict[str, list[tuple[Translation, Translation]]]  # by language: the way out and the way back
 
 
-def drawn(replies: Sequence[Record], seed: int, size: int) -> list[Record]:
+def drawn(replies: Sequence[Translation], seed: int, size: int) -> list[Translation]:
     """At most ``size`` of the translations that have a text, the same ids in every language as far as they have one."""
     order = list(replies)
     random.Random(f"round-trip-{seed}").shuffle(order)
-    return [record for record in order if parse_translation(record["response"]).text][:size]
+    return [record for record in order if _text(record)][:size]
 
 
-def translate_back(translator: Translator, replies: Replies, params: TranslationParams, folder: Path) -> Trips:
+def _text(translation: Translation) -> str:
+    """What is left of a reply without its tags; empty where it failed."""
+    return parse_translation(translation["response"]).text or ""
+
+
+def translate_back(
+    translator: Translator, replies: ByDirection[Translation], params: TranslationParams, folder: Path
+) -> Trips:
     """Translate ``round_trip_sample`` translations of every language back into the dominant one.
 
     Returns
@@ -35,7 +41,7 @@ def translate_back(translator: Translator, replies: Replies, params: Translation
     trips: Trips = {}
     for lang in params.non_dominant if params.round_trip_sample else []:
         out = drawn(replies[params.dominant, lang], params.seed, params.round_trip_sample)
-        texts = [{"id": one["id"], "response": parse_translation(one["response"]).text} for one in out]
+        texts: list[Text] = [{"id": one["id"], "response": _text(one)} for one in out]
         back = translator.translate(texts, lang, params.dominant, folder / f"{lang}-{params.dominant}.jsonl")
         trips[lang] = list(zip(out, back, strict=True))
     return trips
@@ -53,9 +59,12 @@ def score(trips: Trips) -> pd.DataFrame:
 
     metric = CHRF()
     table = [
-        {"id": out["id"], "lang": lang, "chrf_round_trip": metric.sentence_score(text, [out["source"]]).score / 100}
+        {
+            "id": out["id"],
+            "lang": lang,
+            "chrf_round_trip": metric.sentence_score(_text(back), [out["source"]]).score / 100,
+        }
         for lang, pairs in trips.items()
         for out, back in pairs
-        for text in [parse_translation(back["response"]).text or ""]
     ]
     return pd.DataFrame(table, columns=["id", "lang", "chrf_round_trip"])

@@ -40,7 +40,6 @@ class Arm:
         return {**self.pairs, **self.training}
 
 
-MAIN = "lidr"
 ARMS: dict[str, Arm] = {
     MAIN: Arm("LIDR", "the method: DPO and NLL on every pair", iterated=True),
     "sft": Arm(

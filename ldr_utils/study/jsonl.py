@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.records import Record
+from ldr_utils.study.records import Record, T
 
 LONGEST = 2**22  # characters of a text or of a record: far more than any model reads
 
@@ -35,16 +35,16 @@ def force(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def dumps(record: Record) -> str:
+def dumps(record: Mapping[str, object]) -> str:
     return json.dumps(record, ensure_ascii=False, sort_keys=False)
 
 
-def write_jsonl(path: Path, records: Iterable[Record]) -> None:
+def write_jsonl(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Replace ``path`` with one line a record, in one step."""
     write_text(path, "".join(dumps(record) + "\n" for record in records))
 
 
-def append_jsonl(path: Path, records: Iterable[Record]) -> None:
+def append_jsonl(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Append records and force them to disk; an unfinished last line, left by a crash, is cut off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
@@ -55,8 +55,23 @@ def append_jsonl(path: Path, records: Iterable[Record]) -> None:
         os.fsync(file.fileno())
 
 
-def read_jsonl(path: Path) -> list[Record]:
+@overload
+def read_jsonl(path: Path) -> list[Record]: ...
+
+
+@overload
+def read_jsonl(path: Path, kind: type[T]) -> list[T]: ...
+
+
+def read_jsonl(path: Path, kind: type[Any] = dict) -> list[Any]:
     """All records of ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        JSON Lines file.
+    kind : type, optional
+        The kind of its records, such as ``Pair``. Nothing is checked: the stage that wrote the file vouches for it.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from ldr_utils.languages.table import NAMES
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.text import one_line
 
@@ -148,7 +148,7 @@ class ArmParams(Common):
     """Stages of one model M_t of one arm."""
 
     t: Count = param(0, "index of the model M_t")
-    arm: ArmName = param("lidr", "lidr (the method), or another arm of ldr_utils/study/arms.py")
+    arm: ArmName = param(MAIN, "lidr (the method), or another arm of ldr_utils/study/arms.py")
 
     @model_validator(mode="after")
     def _are_those_of_the_arm(self) -> Self:
@@ -256,8 +256,8 @@ class OwnPairsParams(ArmParams):
 
     @model_validator(mode="after")
     def _arm_has_pairs_of_its_own(self) -> Self:
-        if self.t == 0 and self.arm != "lidr" and not ARMS[self.arm].pairs:
-            raise ValueError(f"arm: {self.arm} is trained on M0's pairs of lidr; set arm to lidr")
+        if self.t == 0 and self.arm != MAIN and not ARMS[self.arm].pairs:
+            raise ValueError(f"arm: {self.arm} is trained on M0's pairs of {MAIN}; set arm to {MAIN}")
         return self
 
 
@@ -384,7 +384,7 @@ class ReportParams(IterationParams):
     """08_report."""
 
     arms: list[ArmName] = param(
-        ["lidr", "sft"], "sft: the paper's Multilingual Alignment; all: ldr_utils/study/arms.py", kept=False
+        [MAIN, "sft"], "sft: the paper's Multilingual Alignment; all: ldr_utils/study/arms.py", kept=False
     )
 
 
@@ -448,8 +448,8 @@ class StudyParams(
 
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
-        if "lidr" not in self.arms:
-            raise ValueError("arms: the main arm lidr is missing; add it")
+        if MAIN not in self.arms:
+            raise ValueError(f"arms: the main arm {MAIN} is missing; add it")
         if len(set(self.arms)) != len(self.arms):
             raise ValueError("arms: an arm is listed twice; list each once")
         for k, arm in enumerate(self.arms):
@@ -470,7 +470,7 @@ class StudyParams(
         """The study's parameters with those that the arm changes."""
         return self.model_dump() | ARMS[arm].overrides
 
-    def for_notebook(self, name: str, arm: str = "lidr") -> dict[str, Any]:
+    def for_notebook(self, name: str, arm: str = MAIN) -> dict[str, Any]:
         """The parameters that notebook ``name`` is given for an arm (without those the driver sets per run)."""
         fields = set(NOTEBOOKS[name].model_fields) - PER_RUN
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
