@@ -69,6 +69,12 @@ def test_code_cells_are_short_and_define_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+def test_lines_of_code_are_as_short_as_those_of_modules(path: Path) -> None:
+    lines = [line for cell in read(path).cells if cell.cell_type == "code" for line in cell.source.split("\n")]
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_results_are_followed_by_an_observation(path: Path) -> None:
     assert any("**Observation.**" in cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 

@@ -8,80 +8,18 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import CANARY, Server
 
 from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Case
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import AlpacaParams, JudgeParams, load_params
-
-CANARY = "sk-canary-9b1e77d4c2-secret"
-
-
-class Server(ThreadingHTTPServer):
-    """An endpoint that answers A, or fails as told and repeats the key in every way that it can."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.keys: list[str] = []
-        self.faults: list[str] = []
-        self.elsewhere = ""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = self.headers.get("Authorization", "")
-        self.server.keys.append(key)
-        fault = self.server.faults.pop(0) if self.server.faults else ""
-        if fault == "redirect":
-            self.answer(307, "", Location=f"{self.server.elsewhere}/chat/completions")
-        elif fault == "malformed":
-            self.answer(200, f"<html>{key}")
-        elif fault:
-            self.answer(int(fault), json.dumps({"error": {"message": f"Incorrect API key: {key}"}}))
-        else:
-            label = "7" if "one digit" in body["messages"][0]["content"] else "A"
-            self.answer(200, json.dumps({"choices": [{"message": {"content": label}}], "id": key}))
-
-    def answer(self, status: int, text: str, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(text))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Server]]:
-    monkeypatch.setenv("JUDGE_API_KEY", CANARY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as server, Server() as other:
-        for own in (server, other):
-            threading.Thread(target=own.serve_forever, daemon=True).start()
-        server.elsewhere = other.url
-        yield server, other
-        server.shutdown()
-        other.shutdown()
 
 
 def params(server: Server, folder: Path) -> JudgeParams:

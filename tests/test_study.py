@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import nbformat
 import pandas as pd
-import pytest
+from conftest import Server
+from conftest import run_smoke as run
 
 from ldr_utils.commands.site import clean_html
 from ldr_utils.scores.rows import COLUMNS
@@ -20,21 +19,6 @@ from ldr_utils.study.paths import ROOT
 from ldr_utils.study.provenance import sha256
 
 MODELS = ("M0", "M1", "M2")
-
-
-def run(out: Path, *extra: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ldr_utils.cli", "run", "params/smoke.yaml", "--out", str(out), *extra]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}
-    )
-
-
-@pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "smoke"
-    done = run(out)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return out
 
 
 def test_results_follow_the_contract(study: Path) -> None:
@@ -142,6 +126,45 @@ def test_colab_notebook_shows_the_report_of_a_finished_study(study: Path, tmp_pa
     assert frame.count("<") == 4, "the page is not escaped"
     assert page.count("<table") >= 3
     assert page.count("data:image/png;base64") >= 3
+
+
+def test_a_run_folder_that_was_moved_is_complete(study: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(study, moved)
+    done = run(moved)
+    assert done.returncode == 0
+    assert "started" not in done.stderr
+
+
+COSTLY = ("responses/*.jsonl", "translations/*.jsonl", "adapter/*.safetensors", "training.jsonl", "answers/*/*.jsonl")
+
+
+def costly(run_dir: Path) -> dict[str, int]:
+    """When each file was written that cost a model's time."""
+    found = [path for pattern in COSTLY for path in run_dir.rglob(pattern)]
+    return {path.relative_to(run_dir).as_posix(): path.stat().st_mtime_ns for path in found}
+
+
+def test_another_judge_costs_verdicts_and_nothing_else(
+    study: Path, tmp_path: Path, servers: tuple[Server, Server]
+) -> None:
+    out = tmp_path / "judged"
+    shutil.copytree(study, out)
+    before = costly(out)
+    assert len(before) == 2 * 3 + 2 * 4 + 3 + 3 + 4 * 2 * 4
+    judge = ["judge=openai", "judge_model=m", f"judge_url={servers[0].url}"]
+    done = run(out, *(word for change in judge for word in ("--set", change)))
+    assert done.returncode == 0, done.stderr
+    started = {line.split("] started")[0].split()[-1] for line in done.stderr.splitlines() if "started" in line}
+    assert started == {"04b_premise", "06_x_alpacaeval", "08_report"}
+    assert costly(out) == before
+    assert (out / "judge_cache.jsonl").exists()
+    asked = len(servers[0].keys)
+    words = ["--set", "judge_concurrency=2", *(word for change in judge for word in ("--set", change))]
+    again = run(out, *words)
+    assert again.returncode == 0, again.stderr
+    assert len(servers[0].keys) == asked, "what was judged is not asked again"
+    assert costly(out) == before
 
 
 def test_the_same_seed_gives_the_same_results(study: Path, tmp_path: Path) -> None:
