@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
-from ldr_utils.method.loss import chosen_nll, dpo_nll
+from ldr_utils.method.loss import OBJECTIVES, Sides, chosen_nll, dpo_nll
+from ldr_utils.study.params import TrainingParams
 
 # (log pi(y_w), log pi(y_l), log ref(y_w), log ref(y_l), |y_w|): two lengths a batch, so that a token mean would differ.
 BATCH = [(-12.5, -20.0, -14.0, -18.5, 5), (-90.25, -33.0, -88.0, -35.75, 60)]
@@ -97,3 +99,14 @@ def test_equal_sides_leave_only_the_nll_gradient() -> None:
     (nll,) = torch.autograd.grad(loss.nll, logits)
     assert torch.equal(dpo, torch.zeros_like(dpo))
     assert nll.abs().sum().item() > 0.1
+
+
+def test_every_objective_that_a_study_can_name_has_its_loss() -> None:
+    assert set(OBJECTIVES) == set(get_args(TrainingParams.model_fields["objective"].annotation))
+    chosen, rejected, reference_chosen, reference_rejected, tokens = tensors(BATCH)
+    sides = Sides(chosen, tokens, rejected, reference_chosen, reference_rejected)
+    paper = OBJECTIVES["dpo_nll"].loss(sides, 0.1, 2.0)
+    assert paper.total.item() == pytest.approx(expected_dpo(0.1) + 2.0 * expected_nll(), rel=1e-12)
+    alone = OBJECTIVES["nll"].loss(Sides(chosen, tokens), 0.1, 2.0)
+    assert alone.total.item() == alone.nll.item() == pytest.approx(expected_nll(), rel=1e-12)
+    assert alone.dpo.item() == 0

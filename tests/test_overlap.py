@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ldr_utils.data.files import real_sets
 from ldr_utils.data.overlap import ngrams, overlap_table
+from ldr_utils.data.sets import real_sets
+from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.languages.table import LANGUAGES
 
 
@@ -87,7 +88,9 @@ def test_no_common_language_gives_an_empty_table() -> None:
 @pytest.mark.parametrize("source", ["alpagasus", "gsm8k"])
 def test_real_training_prompts_are_not_in_the_tests(real_data: Path, source: Any) -> None:
     languages = ["en", "es", "ru", "de", "fr"]
-    sets, _ = real_sets(languages, languages, languages, data_dir=real_data, prompts=source, prompts_per_iteration=250)
+    sets, _ = real_sets(
+        languages, dict.fromkeys(TEST_SETS, languages), data_dir=real_data, prompts=source, prompts_per_iteration=250
+    )
     train = {name: by_language for name, by_language in sets.items() if name.startswith("iteration")}
     table = overlap_table(train, {name: sets[name] for name in ("mgsm", "x_alpacaeval")})
     assert len(table) == 2 * 2 * 5
@@ -97,7 +100,7 @@ def test_real_training_prompts_are_not_in_the_tests(real_data: Path, source: Any
 
 def test_real_problems_are_found_in_themselves(real_data: Path) -> None:
     languages = ["en", "zh", "ja", "th", "bn", "te", "sw"]
-    sets, _ = real_sets(["en"], languages, ["en"], data_dir=real_data, iterations=1)
+    sets, _ = real_sets(["en"], {"mgsm": languages, "x_alpacaeval": ["en"]}, data_dir=real_data, iterations=1)
     table = overlap_table({"train": sets["mgsm"]}, {"test": sets["mgsm"]})
     assert (table["contaminated"] == 250).all()
     assert table["lang"].tolist() == languages

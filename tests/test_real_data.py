@@ -14,10 +14,9 @@ from urllib.error import URLError
 
 import pytest
 
-from ldr_utils.data import downloads
+from ldr_utils.data import downloads, test_sets
 from ldr_utils.data import files as module
 from ldr_utils.data import sets as data_sets
-from ldr_utils.data.files import real_sets
 from ldr_utils.languages.numbers import extract, gold_number
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams
@@ -32,6 +31,10 @@ PROBLEMS = {
     "en": [("Two and  two?", "4"), ("A thousand and one?", "1,001")],
     "es": [("¿2 y 2?", "4"), ("¿1000 y 1?", "1,001")],
 }
+
+
+def real_sets(languages: list[str], mgsm: list[str], alpaca: list[str], **options: Any) -> Any:
+    return data_sets.real_sets(languages, {"mgsm": mgsm, "x_alpacaeval": alpaca}, **options)
 
 
 def write(path: Path, rows: list[Any]) -> None:
@@ -133,7 +136,13 @@ def test_without_english_the_id_is_the_problem(folder: Path) -> None:
 
 def test_limits_keep_the_first_rows(folder: Path) -> None:
     sets, _ = real_sets(
-        LANGS, LANGS, LANGS, data_dir=folder, iterations=1, prompts_per_iteration=2, mgsm_problems=1, alpaca_prompts=2
+        LANGS,
+        LANGS,
+        LANGS,
+        data_dir=folder,
+        iterations=1,
+        prompts_per_iteration=2,
+        sizes={"mgsm": 1, "x_alpacaeval": 2},
     )
     assert {name: [len(records) for records in by.values()] for name, by in sets.items()} == {
         "iteration0": [2, 2],
@@ -192,7 +201,7 @@ def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
 
 
 def test_licences_cover_every_set_and_every_published_file() -> None:
-    assert {file.layout.split("/")[0] for file in downloads.PUBLISHED} == set(module.LICENCES)
+    assert {file.layout.split("/")[0] for file in downloads.PUBLISHED} == set(downloads.LICENCES)
 
 
 ITER0, TASKS, MGSM = "alpagasus/iter0/es.jsonl", "alpagasus/translation_task_ids.json", "mgsm/mgsm_es.jsonl"
@@ -370,9 +379,9 @@ def test_published_languages() -> None:
     }
     assert set(module.languages_published(downloads.ALPACA_REFERENCES)) == {"en", "es", "ru", "de", "fr"}
     with pytest.raises(InputError, match=r"mgsm/mgsm_it.jsonl: no such file, there is only .*; remove 'it'"):
-        module._mgsm(module._Files(None), ["it"], None)
+        test_sets.read_mgsm(module.Files(None), ["it"], None)
     with pytest.raises(InputError, match=r"iter2/en.jsonl: no such file, nor one in another language"):
-        module._Files(None).rows(downloads.ALPAGASUS.format(t=2), "en")
+        module.Files(None).rows(downloads.ALPAGASUS.format(t=2), "en")
 
 
 @pytest.fixture
@@ -399,7 +408,7 @@ def test_no_network_names_data_dir(cache: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(
             InputError, match=r"cannot be downloaded from \S+@[0-9a-f]{40} .*; .*set data_dir"
         ) as caught:
-            module._Files(None).rows(layout, "en")
+            module.Files(None).rows(layout, "en")
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 400
 
@@ -410,7 +419,7 @@ def test_offline_mode_is_respected(cache: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(downloads, "urlopen", lambda *args, **kwargs: pytest.fail("used the network"))
     with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set.*data_dir"):
-        module._Files(None).rows(downloads.GSM8K, "en")
+        module.Files(None).rows(downloads.GSM8K, "en")
 
 
 def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,8 +432,8 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(downloads, "urlopen", reply)
     assert downloads.find(downloads.GSM8K, "de").cached("de") is None
     for _ in range(2):
-        files = module._Files(None)
-        assert module._gsm8k(files, 0, ["de"], 1)["de"][0]["id"] == "gsm8k_0"
+        files = module.Files(None)
+        assert module.TRAIN_SETS["gsm8k"](files, 0, ["de"], 1)["de"][0]["id"] == "gsm8k_0"
     (url,) = asked
     repo = "ZNLP/Language-Imbalance-Driven-Rewarding/7ac3aa2c105d793ff0dd2bd52460fe309744ab94"
     assert url == f"https://raw.githubusercontent.com/{repo}/data/gsm8k/train/de.jsonl"
@@ -447,8 +456,8 @@ def test_a_hub_download_is_pinned(cache: Path, tmp_path: Path, monkeypatch: pyte
         return str(tmp_path / path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    files = module._Files(None)
-    assert module._mgsm(files, ["en"], None)["en"][0]["gold"] == "4"
+    files = module.Files(None)
+    assert test_sets.read_mgsm(files, ["en"], None)["en"][0]["gold"] == "4"
     assert files.sources()[0].origin == "huggingface.co/datasets/juletxara/mgsm"
 
 
@@ -499,6 +508,6 @@ def test_the_published_mgsm_gives_the_records_of_the_real_folder(
     path = tmp_path / "mgsm_ja.tsv"
     path.write_bytes(content)
     monkeypatch.setattr(downloads.Published, "fetch", lambda file, lang: path)
-    files = module._Files(None)
-    assert module._mgsm(files, ["ja"], None) == module._mgsm(module._Files(real_data), ["ja"], None)
+    files = module.Files(None)
+    assert test_sets.read_mgsm(files, ["ja"], None) == test_sets.read_mgsm(module.Files(real_data), ["ja"], None)
     assert files.sources()[0].sha256s == {"mgsm/mgsm_ja.jsonl": digest}

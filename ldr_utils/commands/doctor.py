@@ -195,7 +195,7 @@ def _download_trouble(files: list[tuple[str, str]]) -> str | None:
 
 
 def _licences(files: list[tuple[str, str]]) -> str:
-    from ldr_utils.data.files import LICENCES
+    from ldr_utils.data.downloads import LICENCES
 
     names = dict.fromkeys(layout.split("/")[0] for layout, _ in files)
     return ", ".join(f"{name} {LICENCES[name][0]}" for name in names)

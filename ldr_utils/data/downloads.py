@@ -21,6 +21,12 @@ GSM8K = "gsm8k/{lang}.jsonl"
 MGSM = "mgsm/mgsm_{lang}.jsonl"
 ALPACA_PROMPTS = "x-alpacaeval/prompts/{lang}.json"
 ALPACA_REFERENCES = "x-alpacaeval/reference/{lang}.json"
+LICENCES = {
+    "alpagasus": ("CC BY-NC 4.0", "AlpaGasus (Chen et al. 2023), selected from Alpaca; translated by the LIDR authors"),
+    "gsm8k": ("MIT", "GSM8K (Cobbe et al. 2021); translated by the LIDR authors"),
+    "mgsm": ("CC BY-SA 4.0", "MGSM (Shi et al. 2022)"),
+    "x-alpacaeval": ("CC BY-NC 4.0", "X-AlpacaEval (Zhang et al. 2023, PLUG), extended by the LIDR authors"),
+}
 
 
 @dataclass(frozen=True)

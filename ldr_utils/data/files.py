@@ -19,16 +19,14 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from ldr_utils.data.downloads import (
-    ALPACA_PROMPTS,
-    ALPACA_REFERENCES,
     ALPAGASUS,
     GSM8K,
-    MGSM,
+    LICENCES,
     PUBLISHED,
     TRANSLATION_TASKS,
     find,
@@ -46,12 +44,6 @@ ARITHMETIC_PROMPT = (
 )
 
 LOCAL = "local folder"  # in place of a revision
-LICENCES = {
-    "alpagasus": ("CC BY-NC 4.0", "AlpaGasus (Chen et al. 2023), selected from Alpaca; translated by the LIDR authors"),
-    "gsm8k": ("MIT", "GSM8K (Cobbe et al. 2021); translated by the LIDR authors"),
-    "mgsm": ("CC BY-SA 4.0", "MGSM (Shi et al. 2022)"),
-    "x-alpacaeval": ("CC BY-NC 4.0", "X-AlpacaEval (Zhang et al. 2023, PLUG), extended by the LIDR authors"),
-}
 
 
 @dataclass(frozen=True)
@@ -83,49 +75,6 @@ def source_table(sources: Sequence[Source]) -> pd.DataFrame:
     )
 
 
-def real_sets(
-    languages: Sequence[str],
-    mgsm_languages: Sequence[str],
-    alpaca_languages: Sequence[str],
-    *,
-    data_dir: Path | None = None,
-    prompts: Literal["alpagasus", "gsm8k"] = "alpagasus",
-    iterations: int = 2,
-    prompts_per_iteration: int = 1000,
-    mgsm_problems: int | None = None,
-    alpaca_prompts: int | None = None,
-) -> tuple[dict[str, DataSet], list[Source]]:
-    """Read ``iteration0``.., ``mgsm`` and ``x_alpacaeval``, each by language, aligned by id.
-
-    Parameters
-    ----------
-    languages, mgsm_languages, alpaca_languages : sequence of str
-        The languages of the training prompts and of each test set; see `languages_published`.
-    data_dir : Path, optional
-        Folder with the files, in the layout above; without one they are downloaded.
-    prompts : {"alpagasus", "gsm8k"}
-        What to train on: instructions (ids from 1000 t for iteration t), or questions (the next ones for each t).
-    iterations, prompts_per_iteration, mgsm_problems, alpaca_prompts : int
-        How many of each to read, from the first on; None reads all.
-
-    Returns
-    -------
-    tuple
-        The sets, and where their files came from.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, unreadable, out of step with the other languages, or cannot be downloaded.
-    """
-    files = _Files(data_dir)
-    draw = _alpagasus if prompts == "alpagasus" else _gsm8k
-    sets = {f"iteration{t}": draw(files, t, languages, prompts_per_iteration) for t in range(iterations)}
-    sets["mgsm"] = _mgsm(files, mgsm_languages, mgsm_problems)
-    sets["x_alpacaeval"] = _x_alpacaeval(files, alpaca_languages, alpaca_prompts)
-    return sets, files.sources()
-
-
 def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     """Languages in which a file of the layout exists, such as ``MGSM``: in the folder, or published.
 
@@ -144,7 +93,7 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """A row of a file; ``where`` names both."""
 
     values: Record
@@ -165,10 +114,10 @@ class _Row:
         return value.replace(",", "")
 
 
-_Build = Callable[[_Row, int, str], Prompt]  # from a row, its position and its language
+Build = Callable[[Row, int, str], Prompt]  # from a row, its position and its language
 
 
-class _Files:
+class Files:
     """Reads files of the layout, and keeps their digests."""
 
     def __init__(self, data_dir: Path | None) -> None:
@@ -182,7 +131,7 @@ class _Files:
         name = layout.format(lang=lang)
         return name if self.data_dir is None else str(self.data_dir / name)
 
-    def rows(self, layout: str, lang: str = "") -> list[_Row]:
+    def rows(self, layout: str, lang: str = "") -> list[Row]:
         name, (path, origin, revision) = self.name(layout, lang), self._locate(layout, lang)
         try:
             content = path.read_bytes()
@@ -195,7 +144,7 @@ class _Files:
         digests[layout.format(lang=lang)] = hashlib.sha256(content).hexdigest()
         # Translation tasks are bare ids in the folder, objects where they are published.
         rows = [value if isinstance(value, dict) else {"id": value} for value in values]
-        return [_Row(row, f"{name}: row {number}") for number, row in enumerate(rows, 1)]
+        return [Row(row, f"{name}: row {number}") for number, row in enumerate(rows, 1)]
 
     def _locate(self, layout: str, lang: str) -> tuple[Path, str, str]:
         name, known = self.name(layout, lang), languages_published(layout, self.data_dir)
@@ -228,65 +177,38 @@ def _parse(text: str, suffix: str, name: str) -> list[Any]:
     return rows
 
 
-def _alpagasus(files: _Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
+def _alpagasus(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
     tasks = {row.text("id") for row in files.rows(TRANSLATION_TASKS)}
 
-    def record(row: _Row, position: int, lang: str) -> Prompt:
+    def record(row: Row, position: int, lang: str) -> Prompt:
         example = row.text("id")
         number = re.fullmatch(r"alpagasus-([0-9]{1,9})", example)
         if number is None or int(number[1]) // 1000 != t:
             belongs = f"alpagasus-{1000 * t} to alpagasus-{1000 * t + 999} belong to iteration {t}"
             raise InputError(f"{row.where}: id: is {example[:60]!r}, but {belongs}; move or remove the row")
-        made = _record(example, lang, "alpagasus", row.text("instruction"))
+        made = record_of(example, lang, "alpagasus", row.text("instruction"))
         if example in tasks:
             made["translation_task"] = True
         return made
 
-    return _aligned(files, ALPAGASUS.format(t=t), languages, record, slice(limit))
+    return aligned(files, ALPAGASUS.format(t=t), languages, record, slice(limit))
 
 
-def _gsm8k(files: _Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
-    def record(row: _Row, position: int, lang: str) -> Prompt:
+def _gsm8k(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
+    def record(row: Row, position: int, lang: str) -> Prompt:
         if "question" in row.values:  # English, as OpenAI publishes it
             gold = row.text("answer").rpartition("####")[2].strip()
             values = {"id": f"gsm8k_{position}", "instruction": row.text("question"), "final_answer": gold}
-            row = _Row(values, row.where)
+            row = Row(values, row.where)
         # The release starts the id of a translation with its language: esgsm8k_0.
         example = row.text("id").removeprefix(lang)
-        return _record(example, lang, "gsm8k", row.text("instruction"), row.number("final_answer"))
+        return record_of(example, lang, "gsm8k", row.text("instruction"), row.number("final_answer"))
 
-    return _aligned(files, GSM8K, languages, record, slice(t * limit, (t + 1) * limit))
-
-
-def _mgsm(files: _Files, languages: Sequence[str], limit: int | None) -> DataSet:
-    def record(row: _Row, position: int, lang: str) -> Prompt:
-        return _record(f"mgsm-{position:04d}", lang, "mgsm", row.text("query"), row.number("response"))
-
-    return _aligned(files, MGSM, languages, record, slice(limit))
+    return aligned(files, GSM8K, languages, record, slice(t * limit, (t + 1) * limit))
 
 
-def _x_alpacaeval(files: _Files, languages: Sequence[str], limit: int | None) -> DataSet:
-    answered = [lang for lang in languages if lang in languages_published(ALPACA_REFERENCES, files.data_dir)]
-    references = {lang: files.rows(ALPACA_REFERENCES, lang) for lang in answered}
-
-    def record(row: _Row, position: int, lang: str) -> Prompt:
-        number = row.values.get("id")
-        if not isinstance(number, int):
-            raise InputError(f"{row.where}: id: is missing or not a whole number; add it")
-        made = _record(f"x-alpacaeval-{number}", lang, row.text("dataset"), row.text("instruction"))
-        if lang in references:
-            if position >= len(references[lang]):
-                raise InputError(f"{row.where}: lacks its answer in {files.name(ALPACA_REFERENCES, lang)}; complete it")
-            answer = references[lang][position]
-            if answer.text("instruction") != made["prompt"]:
-                raise InputError(f"{answer.where}: instruction: is not the prompt's; keep the order of the prompts")
-            made["reference"] = answer.text("output")
-        return made
-
-    return _aligned(files, ALPACA_PROMPTS, languages, record, slice(limit))
-
-
-def _record(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Prompt:
+def record_of(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Prompt:
+    """The record of an instruction or, with its ``gold`` number, of a word problem, which is asked as the paper asks."""
     record: Prompt = {
         "id": example,
         "lang": lang,
@@ -301,7 +223,7 @@ def _record(example: str, lang: str, kind: str, text: str, gold: str | None = No
     return {**record, "family": "arithmetic", "prompt": prompt, "question": text, "gold": gold}
 
 
-def _aligned(files: _Files, layout: str, languages: Sequence[str], record: _Build, chosen: slice) -> DataSet:
+def aligned(files: Files, layout: str, languages: Sequence[str], record: Build, chosen: slice) -> DataSet:
     """Read all rows of all languages, check that they tell of the same problems, and keep the chosen ones."""
     rows = {lang: files.rows(layout, lang) for lang in languages}
     sets = {lang: [record(row, k, lang) for k, row in enumerate(rows[lang])] for lang in languages}
@@ -330,3 +252,9 @@ def _identity(record: Prompt | None) -> str:
     if record is None:
         return "no such row"
     return f"{record['id']} with answer {record['gold']}" if "gold" in record else str(record["id"])
+
+
+TRAIN_SETS: dict[str, Callable[[Files, int, Sequence[str], int], DataSet]] = {
+    "alpagasus": _alpagasus,  # instructions: ids from 1000 t for iteration t
+    "gsm8k": _gsm8k,  # questions: the next ones for each t
+}

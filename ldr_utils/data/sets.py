@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from ldr_utils.data.coverage import check_languages, folder
-from ldr_utils.data.files import LOCAL, Source, real_sets
+from ldr_utils.data.files import LOCAL, TRAIN_SETS, Files, Source
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.languages.units import units
 from ldr_utils.micro.sets import micro_sets
@@ -46,17 +47,58 @@ def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
         return micro_sets(params), [origin]
     sets, sources = real_sets(
         params.languages,
-        tests["mgsm"],
-        tests["x_alpacaeval"],
+        tests,
         data_dir=folder(params),
         prompts=params.train_set,
         iterations=params.iterations,
         prompts_per_iteration=params.prompts_per_iteration,
-        mgsm_problems=params.mgsm_problems,
-        alpaca_prompts=params.alpaca_prompts,
+        sizes={name: getattr(params, test.size) for name, test in TEST_SETS.items()},
     )
     _check_sizes(sets, params)
     return sets, sources
+
+
+def real_sets(
+    languages: Sequence[str],
+    tests: Mapping[str, Sequence[str]],
+    *,
+    data_dir: Path | None = None,
+    prompts: str = "alpagasus",
+    iterations: int = 2,
+    prompts_per_iteration: int = 1000,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[dict[str, DataSet], list[Source]]:
+    """Read ``iteration0``.. and test sets, each by language, aligned by id.
+
+    Parameters
+    ----------
+    languages : sequence of str
+        The languages of the training prompts.
+    tests : mapping of test set to sequence of str
+        The languages of each test set; see `files.languages_published`.
+    data_dir : Path, optional
+        Folder with the files (layout: `data.files`); without one they are downloaded.
+    prompts : str
+        What to train on: one of `files.TRAIN_SETS`.
+    iterations, prompts_per_iteration : int
+        How many sets of training prompts, and of how many prompts.
+    sizes : mapping of test set to int
+        How many of its problems to read, from the first on; all where nothing is said.
+
+    Returns
+    -------
+    tuple
+        The sets, and where their files came from.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, unreadable, out of step with the other languages, or cannot be downloaded.
+    """
+    files, draw = Files(data_dir), TRAIN_SETS[prompts]
+    sets = {f"iteration{t}": draw(files, t, languages, prompts_per_iteration) for t in range(iterations)}
+    sets |= {name: TEST_SETS[name].read(files, own, sizes.get(name)) for name, own in tests.items()}
+    return sets, files.sources()
 
 
 def _check_sizes(sets: dict[str, DataSet], params: DataParams) -> None:

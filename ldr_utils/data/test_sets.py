@@ -1,11 +1,15 @@
-"""The test sets of a study, one record each: where its problems are published, and where the scores of M_t lie."""
+"""The test sets of a study, one record each: how their files are read, and where the scores of M_t lie."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ldr_utils.data.downloads import ALPACA_PROMPTS, MGSM
+from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM
+from ldr_utils.data.files import Files, Row, aligned, languages_published, record_of
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.records import DataSet, Prompt
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class TestSet:
         The parameter that says how many of its problems a study takes.
     layout : str
         Its files where it is published, or in ``data_dir``.
+    read : function of Files, languages and a number
+        Reads that many of its problems, from the first on, in every language; all for None.
     scores : str
         The file in the folder of its stage that has the scores by problem.
     column : str
@@ -40,12 +46,44 @@ class TestSet:
     title: str
     size: str
     layout: str
+    read: Callable[[Files, Sequence[str], int | None], DataSet]
     scores: str
     column: str
     paper_metric: str
     claim_over: Literal["all", "trained"]
     micro: str
     published: str
+
+
+def read_mgsm(files: Files, languages: Sequence[str], limit: int | None) -> DataSet:
+    """MGSM's problems, with their gold numbers."""
+
+    def record(row: Row, position: int, lang: str) -> Prompt:
+        return record_of(f"mgsm-{position:04d}", lang, "mgsm", row.text("query"), row.number("response"))
+
+    return aligned(files, MGSM, languages, record, slice(limit))
+
+
+def read_x_alpacaeval(files: Files, languages: Sequence[str], limit: int | None) -> DataSet:
+    """X-AlpacaEval's instructions, with reference answers in the languages that have them."""
+    answered = [lang for lang in languages if lang in languages_published(ALPACA_REFERENCES, files.data_dir)]
+    references = {lang: files.rows(ALPACA_REFERENCES, lang) for lang in answered}
+
+    def record(row: Row, position: int, lang: str) -> Prompt:
+        number = row.values.get("id")
+        if not isinstance(number, int):
+            raise InputError(f"{row.where}: id: is missing or not a whole number; add it")
+        made = record_of(f"x-alpacaeval-{number}", lang, row.text("dataset"), row.text("instruction"))
+        if lang in references:
+            if position >= len(references[lang]):
+                raise InputError(f"{row.where}: lacks its answer in {files.name(ALPACA_REFERENCES, lang)}; complete it")
+            answer = references[lang][position]
+            if answer.text("instruction") != made["prompt"]:
+                raise InputError(f"{answer.where}: instruction: is not the prompt's; keep the order of the prompts")
+            made["reference"] = answer.text("output")
+        return made
+
+    return aligned(files, ALPACA_PROMPTS, languages, record, slice(limit))
 
 
 TEST_SETS: dict[str, TestSet] = {
@@ -56,6 +94,7 @@ TEST_SETS: dict[str, TestSet] = {
             title="MGSM",
             size="mgsm_problems",
             layout=MGSM,
+            read=read_mgsm,
             scores="scores.csv",
             column="accuracy",
             paper_metric="accuracy",
@@ -70,6 +109,7 @@ TEST_SETS: dict[str, TestSet] = {
             title="X-AlpacaEval",
             size="alpaca_prompts",
             layout=ALPACA_PROMPTS,
+            read=read_x_alpacaeval,
             scores="verdicts_reference.csv",
             column="preference",
             paper_metric="win_rate",

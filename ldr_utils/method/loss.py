@@ -1,7 +1,8 @@
-"""The objective of the paper: DPO plus a length-normalised NLL term on the chosen side."""
+"""The objective of the paper, DPO plus a length-normalised NLL term on the chosen side, and the others of the arms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,3 +57,43 @@ def dpo_nll(
 def chosen_nll(chosen: Tensor, chosen_tokens: Tensor) -> Tensor:
     """Mean over the batch of ``-log pi(y_w|x) / |y_w|``: the whole objective ``nll``."""
     return -(chosen / chosen_tokens).mean()
+
+
+class Sides(NamedTuple):
+    """What an objective is given of a batch, each of shape (batch,); the names are those of `dpo_nll`.
+
+    An objective that looks at the chosen side alone is given no more of it.
+    """
+
+    chosen: Tensor
+    chosen_tokens: Tensor
+    rejected: Tensor | None = None
+    reference_chosen: Tensor | None = None
+    reference_rejected: Tensor | None = None
+
+
+class Objective(NamedTuple):
+    """A value of the parameter ``objective``: its loss of a batch, beta and alpha, and whether the rejected side and the
+    reference play a part (they are not computed otherwise)."""
+
+    loss: Callable[[Sides, float, float], Loss]
+    pairwise: bool
+
+
+def _dpo_nll(sides: Sides, beta: float, alpha: float) -> Loss:
+    chosen, tokens, rejected, reference_chosen, reference_rejected = sides
+    assert rejected is not None
+    assert reference_chosen is not None
+    assert reference_rejected is not None
+    return dpo_nll(chosen, rejected, reference_chosen, reference_rejected, tokens, beta, alpha)
+
+
+def _nll(sides: Sides, beta: float, alpha: float) -> Loss:
+    nll = chosen_nll(sides.chosen, sides.chosen_tokens)
+    return Loss(nll, nll.new_zeros(()), nll)
+
+
+OBJECTIVES = {
+    "dpo_nll": Objective(_dpo_nll, pairwise=True),  # the paper's
+    "nll": Objective(_nll, pairwise=False),  # its NLL term alone, unweighted: SFT on the chosen side
+}

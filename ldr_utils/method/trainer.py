@@ -10,13 +10,13 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOTrainer
 
-from ldr_utils.method.loss import Loss, chosen_nll, dpo_nll
+from ldr_utils.method.loss import OBJECTIVES, Loss, Sides
 from ldr_utils.study.manifests import seal
 from ldr_utils.study.progress import track
 
 
 class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
-    """DPO + per-sequence NLL (objective ``dpo_nll``), or the NLL of the chosen side alone (objective ``nll``).
+    """DPO with one of the objectives of ``loss.OBJECTIVES`` in place of TRL's loss.
 
     TRL's own ``sft`` term is a token mean over the micro-batch, which weighs long completions more than the paper's.
 
@@ -26,14 +26,14 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         The policy; its adapter ``default`` is trained, a frozen copy of it or the bare base model is the reference.
     alpha : float
         Weight of the NLL term.
-    objective : {"dpo_nll", "nll"}
-        The paper's loss, or its NLL term alone, unweighted.
+    objective : str
+        A key of ``loss.OBJECTIVES``.
     **kwargs
         For TRL's ``DPOTrainer``.
     """
 
     def __init__(self, model: Any, alpha: float, objective: str, **kwargs: Any) -> None:
-        self.alpha, self.objective = alpha, objective
+        self.alpha, self.objective = alpha, OBJECTIVES[objective]
         self.mean_pairs: float | None = None  # pairs a forward pass in the current optimizer step
         trainable = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
         super().__init__(model=model, **kwargs)
@@ -66,7 +66,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         return batches, items
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        if self.objective == "nll":  # the rejected half plays no part: do not pay for it
+        if not self.objective.pairwise:  # the rejected half plays no part: do not pay for it
             half = inputs["input_ids"].shape[0] // 2
             inputs = {name: tensor[:half] for name, tensor in inputs.items()}
         completion = inputs["completion_mask"]
@@ -79,16 +79,14 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         )
         logps = outputs.log_probs.sum(dim=1)
         tokens = completion[:, 1:].sum(dim=1)
-        if self.objective == "nll":
-            nll = chosen_nll(logps, tokens)
-            return self._logged(Loss(nll, torch.zeros_like(nll), nll), torch.zeros_like(logps))
+        if not self.objective.pairwise:
+            loss = self.objective.loss(Sides(logps, tokens), self.beta, self.alpha)
+            return self._logged(loss, torch.zeros_like(logps))
         chosen, rejected = logps.chunk(2)
         reference_chosen, reference_rejected = self.compute_ref_log_probs(model, inputs)
-        loss = dpo_nll(
-            chosen, rejected, reference_chosen, reference_rejected, tokens.chunk(2)[0], self.beta, self.alpha
-        )
+        sides = Sides(chosen, tokens.chunk(2)[0], rejected, reference_chosen, reference_rejected)
         margin = self.beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
-        return self._logged(loss, margin.detach())
+        return self._logged(self.objective.loss(sides, self.beta, self.alpha), margin.detach())
 
     def _logged(self, loss: Loss, margin: torch.Tensor) -> torch.Tensor:
         """Note the step's metrics and return the loss, all weighted by the pairs of this forward pass.

@@ -68,7 +68,7 @@ def start_policy(params: TrainingParams) -> Policy:
 
 
 def build_trainer(policy: Policy, rows: list[PairIds], params: TrainingParams, workdir: Path) -> Any:
-    """A TRL ``DPOTrainer`` with the paper's loss (``method.loss``), or its NLL term alone, as ``objective`` says."""
+    """A TRL ``DPOTrainer`` with the loss of the study's ``objective`` (``method.loss``)."""
     import torch
     from datasets import Dataset
     from trl import DPOConfig
