@@ -208,7 +208,7 @@ def _gsm8k(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSe
 
 
 def record_of(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Prompt:
-    """The record of an instruction or, with its ``gold`` number, of a word problem, which is asked as the paper asks."""
+    """The record of an instruction or, with its ``gold`` number, of a word problem, asked as the paper asks."""
     record: Prompt = {
         "id": example,
         "lang": lang,

@@ -73,8 +73,15 @@ class Sides(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """A value of the parameter ``objective``: its loss of a batch, beta and alpha, and whether the rejected side and the
-    reference play a part (they are not computed otherwise)."""
+    """A value of the parameter ``objective``.
+
+    Attributes
+    ----------
+    loss : function of Sides, beta and alpha
+        Its value on a batch.
+    pairwise : bool
+        Whether the rejected side and the reference play a part; they are not computed otherwise.
+    """
 
     loss: Callable[[Sides, float, float], Loss]
     pairwise: bool
