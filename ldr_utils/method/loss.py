@@ -87,12 +87,16 @@ class Objective(NamedTuple):
     pairwise: bool
 
 
+def pairwise(sides: Sides) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Chosen, rejected, and both under the reference: what `dpo_nll` calls them."""
+    assert sides.rejected is not None
+    assert sides.reference_chosen is not None
+    assert sides.reference_rejected is not None
+    return sides.chosen, sides.rejected, sides.reference_chosen, sides.reference_rejected
+
+
 def _dpo_nll(sides: Sides, beta: float, alpha: float) -> Loss:
-    chosen, tokens, rejected, reference_chosen, reference_rejected = sides
-    assert rejected is not None
-    assert reference_chosen is not None
-    assert reference_rejected is not None
-    return dpo_nll(chosen, rejected, reference_chosen, reference_rejected, tokens, beta, alpha)
+    return dpo_nll(*pairwise(sides), sides.chosen_tokens, beta, alpha)
 
 
 def _nll(sides: Sides, beta: float, alpha: float) -> Loss:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from ldr_utils.study import params as schemas
 from ldr_utils.study.arms import ARMS, MAIN
-from ldr_utils.study.params import StudyParams
+from ldr_utils.study.params import NOTEBOOKS, Common, ReportParams, StudyParams
 from ldr_utils.study.paths import label, model_name, pairs_name
 
 Of = Literal["study", "improved models", "sets of pairs", "trained models", "every model"]
@@ -41,8 +40,6 @@ class Stage:
         What ``ldr run --until`` calls it.
     notebook : str
         The notebook that does it.
-    schema : type
-        The parameters that it is given.
     folder : str
         Where it writes, in the folder of its model.
     of : str
@@ -67,7 +64,6 @@ class Stage:
 
     name: str
     notebook: str
-    schema: type[schemas.Common]
     folder: str
     of: Of
     reads: tuple[str, ...] = ()
@@ -80,17 +76,21 @@ class Stage:
     version: int = 1
 
     @property
+    def schema(self) -> type[Common]:
+        """The parameters that it is given."""
+        return cast(type[Common], NOTEBOOKS[self.notebook])
+
+    @property
     def rooms(self) -> tuple[str, ...]:
         """The sub-packages whose code is the stage's own."""
         return MADE if self.costly else COMPUTED
 
 
 STAGES = (
-    Stage("data", "01_data", schemas.DataParams, "data", "study"),
+    Stage("data", "01_data", "data", "study"),
     Stage(
         "generation",
         "02_generation",
-        schemas.GenerationParams,
         "responses",
         "improved models",
         reads=("data", "training"),
@@ -101,7 +101,6 @@ STAGES = (
     Stage(
         "translation",
         "03_translation",
-        schemas.TranslationParams,
         "translations",
         "improved models",
         reads=("generation", "training"),
@@ -112,7 +111,6 @@ STAGES = (
     Stage(
         "pairs",
         "04_pairs",
-        schemas.PairsParams,
         "pairs",
         "sets of pairs",
         reads=("generation", "translation"),
@@ -121,7 +119,6 @@ STAGES = (
     Stage(
         "premise",
         "04b_premise",
-        schemas.PremiseParams,
         "premise",
         "sets of pairs",
         reads=("data", "generation", "translation", "pairs"),
@@ -130,7 +127,6 @@ STAGES = (
     Stage(
         "training",
         "05_qlora_dpo",
-        schemas.TrainingParams,
         "adapter",
         "trained models",
         reads=("before:pairs", "before:training"),
@@ -143,7 +139,6 @@ STAGES = (
     Stage(
         "answers",
         "05b_answers",
-        schemas.AnswersParams,
         "answers",
         "every model",
         reads=("data", "training"),
@@ -154,17 +149,15 @@ STAGES = (
     Stage(
         "x_alpacaeval",
         "06_x_alpacaeval",
-        schemas.AlpacaParams,
         "x_alpacaeval",
         "every model",
         reads=("until:answers",),
         gpu=judges_locally,
     ),
-    Stage("mgsm", "07_mgsm", schemas.MgsmParams, "mgsm", "every model", reads=("answers",)),
+    Stage("mgsm", "07_mgsm", "mgsm", "every model", reads=("answers",)),
     Stage(
         "tax",
         "07b_alignment_tax",
-        schemas.TaxParams,
         "tax",
         "every model",
         reads=("training",),
@@ -176,7 +169,6 @@ STAGES = (
     Stage(
         "benchmarks",
         "07c_benchmarks",
-        schemas.BenchmarksParams,
         "benchmarks",
         "every model",
         reads=("training",),
@@ -188,14 +180,13 @@ STAGES = (
     Stage(
         "mt_bench",
         "07d_mt_bench",
-        schemas.MtBenchParams,
         "mt_bench",
         "every model",
         reads=("answers",),
         gpu=judges_locally,
         asked=lambda study: bool(study.mt_bench_dir),
     ),
-    Stage("report", "08_report", schemas.ReportParams, "report/summary", "study", beside="../../results.csv"),
+    Stage("report", "08_report", "report/summary", "study", beside="../../results.csv"),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
 BY_NOTEBOOK = {stage.notebook: stage for stage in STAGES}
@@ -253,7 +244,7 @@ def place(name: str, t: int = 0, arm: str = MAIN) -> Place:
     return Place(stage, t, arm if own else MAIN)
 
 
-def models(study: schemas.ReportParams, of: Of) -> list[tuple[int, str]]:
+def models(study: ReportParams, of: Of) -> list[tuple[int, str]]:
     """(t, arm) of everything that a stage is done for, in the order of the work."""
     last = study.iterations
     trained = [(t, arm) for t in range(1, last + 1) for arm in study.arms if t == 1 or ARMS[arm].iterated]
