@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from ldr_utils.judges.verdicts import UNUSABLE
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
-from ldr_utils.study.arms import ARMS
+from ldr_utils.study.arms import ARMS, MAIN
 
 DOMINANT = "en"
+MEANS = ["mgsm", "x_alpacaeval"]
 AVERAGES = ["avg train", "avg unseen"]
 ROWS = ["PAPER", "OURS", "95 % interval", "ours - paper"]
 OUTCOMES = ["h2h_win", "h2h_tie", "h2h_lose"]
@@ -26,11 +28,6 @@ BESIDE = [
     "failed",
 ]
 PREMISE = {"self_generation": 1.0, "self_translation": 1.0, "accuracy": 100.0}  # metric: points in one unit
-EXTRAS: dict[str, tuple[str, list[str]]] = {  # task: title, metrics (all of them where none is named)
-    "translation": ("Translation quality", []),
-    "tax": ("Alignment tax", []),
-    "x_alpacaeval": ("Agreement of two judges", ["judge_agreement", "judge_kappa"]),
-}
 JUDGED = {"x_alpacaeval", "premise", "mt_bench"}
 MT_BENCH = (
     "the questions are those of `mt_bench_dir` (paper: translations that it does not name), every answer is greedy"
@@ -56,11 +53,11 @@ PUBLISHED = {
 
 def named(results: pd.DataFrame) -> pd.DataFrame:
     """Rows with the arm in ``model`` (M1 of another arm by its label) and the split in the ``lang`` of averages."""
-    labels = {arm: ARMS[arm].label for arm in results["arm"].unique() if arm != "lidr"}
-    return results.assign(
-        model=results["model"].where(results["arm"] == "lidr", results["arm"].map(labels)),
-        lang=results["lang"].where(results["lang"] != "avg", "avg " + results["split"]),
-    )
+    models = [
+        model if arm == MAIN else ARMS[arm].model(int(model[1:].partition("-")[0]))  # M2, or M2-vs-M0
+        for arm, model in zip(results["arm"], results["model"], strict=True)
+    ]
+    return results.assign(model=models, lang=results["lang"].where(results["lang"] != "avg", "avg " + results["split"]))
 
 
 def paper_values(task: str, metric: str) -> pd.DataFrame:
@@ -143,6 +140,27 @@ def judge_table(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame
     table[rates] = 100 * table[rates]
     order = [(m, lang) for m in dict.fromkeys(rows["model"]) for lang in [*languages, *AVERAGES]]
     return table.reindex([key for key in order if key in table.index])
+
+
+def without_verdict(results: pd.DataFrame) -> str:
+    """How many answers have no verdict, by reason, all models together."""
+    own = results[results["task"] == "x_alpacaeval"]
+    counts = {metric: own.loc[own["metric"] == metric, "value"].sum() for metric in UNUSABLE}
+    return ", ".join(f"{count:.0f} {metric}" for metric, count in counts.items())
+
+
+def means(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
+    """Accuracy, win rate and off-target rate of every model: means over the seeds that the rows are of.
+
+    Returns
+    -------
+    DataFrame
+        Index (task, metric, model), a column a language and an average.
+    """
+    rows = results[results["task"].isin(MEANS) & results["metric"].isin(["accuracy", "win_rate", "off_target"])]
+    keys = ["task", "metric", "model"]
+    table = named(rows).pivot_table(index=keys, columns="lang", values="value", sort=False)
+    return table[[name for name in [*languages, *AVERAGES, "avg all"] if name in table]]
 
 
 def grid(results: pd.DataFrame, task: str, metrics: Sequence[str], languages: Sequence[str]) -> pd.DataFrame:
