@@ -68,32 +68,37 @@ def _publish(runs: Sequence[Run], params: ReportParams, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="ldr-") as scratch:
         report = Run(Path(scratch).resolve())
         own = report.root / "notebooks" / f"{REPORT}.ipynb"
-        places = {"run_dir": str(report.root), "runs": [str(run.root) for run in runs]}
+        places = {"run_dir": str(report.root), "runs": [shortest(run.root) for run in runs]}
         if execute(REPORT, own, params.model_dump() | places):
             raise SystemExit(1)
-        executed = {path.relative_to(runs[0].root): path for path in (runs[0].root / "notebooks").rglob("*.ipynb")}
-        executed = {name: path for name, path in sorted(executed.items()) if path.stem != REPORT}
-        for name, path in {own.relative_to(report.root): own, **executed}.items():
-            write_text(out / name, _portable(path, [*runs, report]))
+        first = runs[0].root
+        others = [path for path in sorted((first / "notebooks").rglob("*.ipynb")) if path.stem != REPORT]
+        for folder, path in ((report.root, own), *((first, path) for path in others)):
+            write_text(out / path.relative_to(folder), _portable(path))
         write_text(out / "results.csv", report.results.read_text(encoding="utf-8"))
         text, pictures = page(own)
     for name, png in pictures.items():
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "figures" / name).write_bytes(png)
-    links = [f"- [{name.with_suffix('').as_posix()}]({name.as_posix()})" for name in executed]
-    files = [
-        "- [results.csv](results.csv): every number of this page and more, a row each",
-        f"- [notebooks/{REPORT}](notebooks/{REPORT}.ipynb): this page with its code, and examples of pairs",
-    ]
-    write_text(out / "README.md", "\n".join([text, "", "## Files", "", *files, *links, ""]))
+    links = {
+        "all seeds": ["[results.csv](results.csv)", f"[{REPORT}](notebooks/{REPORT}.ipynb), with its code and examples"]
+    }
+    for path in others:
+        name = path.relative_to(first).as_posix()
+        links.setdefault(path.parent.relative_to(first / "notebooks").as_posix(), []).append(f"[{path.stem}]({name})")
+    files = "\n".join(f"- {model}: {', '.join(own)}" for model, own in links.items())
+    write_text(out / "README.md", f"{text}\n\n## Files\n\nBelow the line *all seeds*, the first seed's.\n\n{files}\n")
 
 
-def _portable(notebook: Path, runs: Sequence[Run]) -> str:
+def _portable(notebook: Path) -> str:
     """An executed notebook without the places where it ran: papermill and warnings note them, and they mean nothing."""
     text = notebook.read_text(encoding="utf-8")
-    for run in runs:
-        text = text.replace(str(run.root), shortest(run.root) if run.root.is_relative_to(ROOT) else run.root.name)
-    source = str(json.loads(text)["metadata"]["papermill"]["input_path"])  # .../notebooks/NAME.ipynb
+    noted = json.loads(text)["metadata"]["papermill"]
+    given = noted.get("parameters", {})
+    for folder in map(Path, (given.get("run_dir", ""), *given.get("runs", []))):
+        if folder.is_absolute():  # of a run outside of the repository
+            text = text.replace(str(folder), folder.name)
+    source = str(noted["input_path"])  # .../notebooks/NAME.ipynb
     for place in (source.removesuffix(f"notebooks/{notebook.name}"), f"{sys.prefix}/", f"{ROOT}/"):
         text = text.replace(place, "") if place else text
     return text

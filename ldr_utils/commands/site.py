@@ -1,4 +1,4 @@
-"""Executed notebooks as pages: those of a run in HTML (``python -m ldr_utils.commands.site RUN_DIR``), one in markdown."""
+"""Executed notebooks as pages: a run's in HTML (``python -m ldr_utils.commands.site RUN_DIR``), one in markdown."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def render(notebook: Path, target: Path) -> None:
 def page(notebook: Path) -> tuple[str, dict[str, bytes]]:
     """Convert an executed notebook to GitHub markdown without its code and the cells tagged ``notebook-only``.
 
-    Of the outputs only markdown, pictures that have a name (see ``report.show.figure``) and printed lines are taken: no
-    markup of another kind reaches the page.
+    Of the outputs only markdown and pictures that have a name (see ``report.show``) are taken, and text of a model is
+    shown as neither: nothing of it reaches the page.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def page(notebook: Path) -> tuple[str, dict[str, bytes]]:
             if "name" in picture:
                 pictures[picture["name"]] = b64decode(output.data["image/png"])
                 output.data = {"text/markdown": f"![{picture['alt']}](figures/{picture['name']})"}
-            if output.get("name") == "stdout" or "text/markdown" in output.get("data", {}):
-                shown.append(output)
+            if "text/markdown" in output.get("data", {}):
+                shown.append(nbformat.v4.new_output("display_data", {"text/markdown": output.data["text/markdown"]}))
         if "outputs" in cell:
             cell.outputs = shown
     text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(executed)

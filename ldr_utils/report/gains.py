@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -89,12 +90,12 @@ def levels(runs: Sequence[Run], params: ReportParams, task: str, metric: str = "
     table = []
     for arm, t in models(params):
         scores = problem_scores(runs, task, arm, t, metric)
-        own: dict[str, Any] = {"params": params, "arm": arm, "model": f"M{t}", "task": task, "metric": metric or PAPER_METRIC[task]}
+        add = partial(result_rows, params, arm, f"M{t}", task, metric or PAPER_METRIC[task])
         found = mean_interval(scores[[lang for lang in params.all_languages if lang in scores]])
-        table += result_rows(**own, values={lang: found[lang] for lang in found if lang != "avg"})
+        table += add({lang: found[lang] for lang in found if lang != "avg"})
         for split, languages in splits(params).items():
             if present := [lang for lang in languages if lang in scores]:
-                table += result_rows(**own, values={"avg": mean_interval(scores[present])["avg"]}, split=split)
+                table += add({"avg": mean_interval(scores[present])["avg"]}, split)
     return pd.DataFrame(table)
 
 
@@ -112,8 +113,8 @@ def groups(params: Common) -> dict[str, list[str]]:
 def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
     """The comparisons to make: name, the model after, the model before.
 
-    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and every model of another arm
-    against the main arm's of the same iteration.
+    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and every model of the main
+    arm against that of any other arm in the same iteration.
     """
     last = params.iterations
     found = [(f"M{t + 1} - M{t}", ("lidr", t + 1), ("lidr", t)) for t in range(last)]

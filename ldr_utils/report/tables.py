@@ -13,7 +13,7 @@ from ldr_utils.report.paper import TRAINED, UNSEEN
 from ldr_utils.study.arms import ARMS, MAIN
 
 DOMINANT = "en"
-MEANS = ["mgsm", "x_alpacaeval"]
+MEANS = {"mgsm": ["accuracy", "off_target"], "x_alpacaeval": ["win_rate", "off_target"]}
 AVERAGES = ["avg train", "avg unseen"]
 ROWS = ["PAPER", "OURS", "95 % interval", "ours - paper"]
 OUTCOMES = ["h2h_win", "h2h_tie", "h2h_lose"]
@@ -157,7 +157,8 @@ def means(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
     DataFrame
         Index (task, metric, model), a column a language and an average.
     """
-    rows = results[results["task"].isin(MEANS) & results["metric"].isin(["accuracy", "win_rate", "off_target"])]
+    wanted = [(task, metric) for task, metrics in MEANS.items() for metric in metrics]
+    rows = pd.concat([results[(results["task"] == task) & (results["metric"] == metric)] for task, metric in wanted])
     keys = ["task", "metric", "model"]
     table = named(rows).pivot_table(index=keys, columns="lang", values="value", sort=False)
     return table[[name for name in [*languages, *AVERAGES, "avg all"] if name in table]]
