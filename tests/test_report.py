@@ -190,11 +190,16 @@ def test_levels_of_several_seeds_are_of_all_their_problems(tmp_path: Path) -> No
 
 
 def test_means_are_over_the_seeds() -> None:
-    values = {1: 0.2, 2: 0.4}
-    parts = [rows("mgsm", "accuracy", {("M0", "es", "train"): x}).assign(seed=seed) for seed, x in values.items()]
+    parts = [
+        rows(task, metric, {("M0", "es", "train"): x, ("M1", "es", "train"): 0.5}).assign(seed=seed)
+        for task, metric in (("x_alpacaeval", "off_target"), ("x_alpacaeval", "win_rate"), ("mgsm", "accuracy"))
+        for seed, x in {1: 0.2, 2: 0.4}.items()
+    ]
     other = rows("x_alpacaeval", "failed", {("M0", "es", "train"): 2})
     found = tables.means(pd.concat([*parts, other]), LANGUAGES)
-    assert found.to_dict("index") == {("mgsm", "accuracy", "M0"): {"es": pytest.approx(0.3)}}
+    order = [("mgsm", "accuracy"), ("x_alpacaeval", "win_rate"), ("x_alpacaeval", "off_target")]
+    assert list(found.index) == [(*key, model) for key in order for model in ("M0", "M1")]
+    assert found["es"].tolist() == pytest.approx([0.3, 0.5] * 3)
     assert tables.without_verdict(pd.concat([other, other])) == "0 refused, 0 unparsable, 4 failed"
 
 

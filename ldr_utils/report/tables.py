@@ -158,10 +158,11 @@ def means(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
         Index (task, metric, model), a column a language and an average.
     """
     wanted = [(task, metric) for task, metrics in MEANS.items() for metric in metrics]
-    rows = pd.concat([results[(results["task"] == task) & (results["metric"] == metric)] for task, metric in wanted])
-    keys = ["task", "metric", "model"]
-    table = named(rows).pivot_table(index=keys, columns="lang", values="value", sort=False)
-    return table[[name for name in [*languages, *AVERAGES, "avg all"] if name in table]]
+    parts = [results[(results["task"] == task) & (results["metric"] == metric)] for task, metric in wanted]
+    rows, keys = named(pd.concat(parts)), ["task", "metric", "model"]
+    table = rows.pivot_table(index=keys, columns="lang", values="value")
+    table = table[[name for name in [*languages, *AVERAGES, "avg all"] if name in table]]
+    return table.loc[list(dict.fromkeys(zip(*(rows[key] for key in keys), strict=True)))]
 
 
 def grid(results: pd.DataFrame, task: str, metrics: Sequence[str], languages: Sequence[str]) -> pd.DataFrame:
