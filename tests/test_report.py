@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from ldr_utils.commands import compare
 from ldr_utils.report import claims, figures, gains, show, tables
 from ldr_utils.scores.rows import COLUMNS, summarise
+from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import PER_RUN, ReportParams, StudyParams
 from ldr_utils.study.paths import Run
+from ldr_utils.study.stage import open_stage
 from ldr_utils.study.stages import places
 
 LANGUAGES = ["en", "es"]
@@ -256,6 +258,21 @@ def finished(folder: Path, seed: int) -> Run:
     return run
 
 
+def test_the_report_starts_from_every_stage_of_every_run(tmp_path: Path) -> None:
+    runs = [finished(tmp_path / name, seed) for seed, name in enumerate(("first", "second"), 1)]
+    given = {"run_dir": str(tmp_path / "own"), "runs": [str(run.root) for run in runs]}
+    values = gains.read_params(runs[0]).model_dump() | given
+    read = {path for path in tmp_path.glob("*/**/manifest.json") if "report" not in path.parts}
+    assert len(read) == 2 * len([*places(gains.study(runs[0]))]) - 2
+    assert {*open_stage("08_report", values).inputs} == read
+    assert {*open_stage("08_report", values | {"runs": [], "run_dir": str(runs[0].root)}).inputs} == {
+        path for path in read if path.is_relative_to(runs[0].root)
+    }
+    (runs[1].root / "M1/mgsm/manifest.json").unlink()
+    with pytest.raises(InputError, match=r"second/M1/mgsm/manifest\.json: no such file; run 07_mgsm first"):
+        open_stage("08_report", values)
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The report of two seeds, and what was printed; the runs and the folder for temporary files stay as they were."""
@@ -317,7 +334,8 @@ def test_published_notebooks_tell_nothing_of_the_machine(published: tuple[Path, 
     assert copied["cells"] == ["ldr_utils/figures.py:3: a warning", "lib/x.py:1: other", "first/M0"]
     text = (out / "notebooks" / "08_report.ipynb").read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|Users|work)/", text)
-    assert json.loads(text)["metadata"]["papermill"]["parameters"]["runs"] == ["first", "second"]
+    given = json.loads(text)["metadata"]["papermill"]["parameters"]
+    assert (given["run_dir"], given["runs"]) == ("s", ["first", "second"])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def compare(folders: Sequence[Path], out: Path | None) -> str:
 def _publish(runs: Sequence[Run], params: ReportParams, out: Path) -> None:
     """Execute the report over the runs, in a folder of its own: nothing is written into theirs."""
     with tempfile.TemporaryDirectory(prefix="ldr-") as scratch:
-        report = Run(Path(scratch).resolve())
+        report = Run(Path(scratch).resolve() / params.study)
         own = report.root / "notebooks" / f"{REPORT}.ipynb"
         places = {"run_dir": str(report.root), "runs": [shortest(run.root) for run in runs]}
         if execute(REPORT, own, params.model_dump() | places):
