@@ -7,16 +7,16 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
 
-from ldr_utils.commands import compare
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.method.pairs import build_pairs
-from ldr_utils.report import figures, gains
+from ldr_utils.report import figures, gains, tables
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import (
@@ -238,4 +238,28 @@ def test_gains_compare_m1_of_the_method_with_that_of_every_other_arm(tmp_path: P
     own = moved[(moved["task"] == "mgsm") & (moved["languages"] == "non-dominant")].set_index("step")["ours"]
     assert own["M1 - M0"] == 75
     assert all(own[f"M1 - {ARMS[arm].label}"] == 25 for arm in arms[1:])
-    assert set(compare.levels([run], params, "mgsm")["model"]) == {"M0", "M1"}
+    levels = gains.levels([run], params, "mgsm")
+    assert list(dict.fromkeys(zip(levels["arm"], levels["model"], strict=True))) == [
+        ("lidr", "M0"),
+        *((arm, "M1") for arm in arms),
+    ]
+
+
+def test_an_iterated_arm_is_compared_model_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARMS, "sft", replace(ARMS["sft"], iterated=True))
+    run, params = scored(tmp_path, ["lidr", "sft", "no_nll"])
+    params = params.model_copy(update={"iterations": 2})
+    for arm, hit in (("lidr", 1.0), ("sft", 0.0)):
+        write_scores(run, arm, 2, {"en": [1, 1, 1, 1], "es": [1, 1, 1, hit], "it": [1, 1, 1, 1]})
+    assert gains.models(params) == [*(("lidr", t) for t in range(3)), ("sft", 1), ("sft", 2), ("no_nll", 1)]
+    moved = gains.gains([run], params)
+    own = moved[(moved["task"] == "mgsm") & (moved["languages"] == "non-dominant")].set_index("step")["ours"]
+    assert list(own.index) == ["M1 - M0", "M2 - M1", "M2 - M0", "M1 - SFT", "M2 - SFT M2", "M1 - no NLL"]
+    assert own["M2 - SFT M2"] == 25
+    assert moved[moved["step"] == "M2 - SFT M2"]["paper"].isna().all()
+    levels = gains.levels([run], params, "mgsm")
+    assert list(dict.fromkeys(tables.named(levels)["model"])) == ["M0", "M1", "M2", "SFT", "SFT M2", "no NLL"]
+    shown = tables.versus(levels, "mgsm", "accuracy", params.all_languages)
+    assert list(dict.fromkeys(shown.index.get_level_values(0))) == ["M0", "SFT", "M1", "M2", "SFT M2", "no NLL"]
+    assert shown.loc[("SFT M2", "OURS"), "es"] == "75.0"
+    figures.gain_intervals(gains.titled(moved), "Gains")

@@ -255,8 +255,7 @@ def test_notebook_takes_its_own_parameters_and_accepts_them(tmp_path: Path, name
     study = load_params(write(tmp_path, "seed: 7\n"))
     subset = study.for_notebook(name)
     fields = set(NOTEBOOKS[name].model_fields)
-    assert not {"t", "arm", "run_dir"} & subset.keys()
-    assert subset.keys() == fields - {"t", "arm", "run_dir"}
+    assert subset.keys() == fields - {"t", "arm", "run_dir", "runs"}
     assert validate(NOTEBOOKS[name], subset, name).model_dump(include=set(subset)) == subset
     assert subset["seed"] == 7
 
@@ -293,7 +292,7 @@ def test_what_a_machine_decides() -> None:
     assert machine_params(MgsmParams) == {"run_dir"}
     assert machine_params(TrainingParams) == {"run_dir", "threads"}
     judging = {"judge_concurrency", "judge_key_env", "judge_price_in", "judge_price_out", "judge_budget"}
-    assert machine_params(StudyParams) == {"run_dir", "mt_bench_dir", "threads", "gpu_memory", *judging}
+    assert machine_params(StudyParams) == {"run_dir", "runs", "mt_bench_dir", "threads", "gpu_memory", *judging}
 
 
 def test_what_decides_that_a_models_work_is_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from hypothesis import strategies as st
 
 from ldr_utils.commands import compare
 from ldr_utils.data.test_sets import TEST_SETS
-from ldr_utils.report import claims, figures, gains, tables
-from ldr_utils.scores.rows import COLUMNS
+from ldr_utils.report import claims, figures, gains, show, tables
+from ldr_utils.scores.rows import COLUMNS, Rows
 from ldr_utils.study.arms import MAIN
+from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.params import ReportParams
+from ldr_utils.study.params import PER_RUN, ArmParams, ReportParams, StudyParams
 from ldr_utils.study.paths import Run
+from ldr_utils.study.stage import open_stage
+from ldr_utils.study.stages import places
 
 LANGUAGES = ["en", "es"]
 
@@ -36,16 +40,15 @@ def rows(task: str, metric: str, values: dict[tuple[str, str, str], float], arm:
     return pd.DataFrame(found)[COLUMNS]
 
 
-def scored(folder: Path, seed: int = 0) -> tuple[Run, ReportParams]:
-    """M1 solves eight of ten Spanish problems more than M0, and as many English ones."""
+def scored(folder: Path, seed: int = 0, right: int = 1) -> tuple[Run, ReportParams]:
+    """M1 solves nine of ten Spanish problems, M0 one of them (or as told), and both all English ones."""
     run = Run.at(folder)
     params = ReportParams(languages=LANGUAGES, unseen=["it"], iterations=1, arms=[MAIN], seed=seed)
-    for t, right in ((0, 1), (1, 9)):
-        scores = {"en": [1.0] * 10, "es": [1.0] * right + [0.0] * (10 - right), "it": [0.0] * 10}
+    for t, solved in ((0, right), (1, 9)):
+        scores = {"en": [1.0] * 10, "es": [1.0] * solved + [0.0] * (10 - solved), "it": [0.0] * 10}
         for task, test in TEST_SETS.items():
-            table = [
-                {"id": str(k), "lang": lang, test.column: x} for lang, own in scores.items() for k, x in enumerate(own)
-            ]
+            flat = [(str(k), lang, x, x) for lang, own in scores.items() for k, x in enumerate(own)]
+            table = [dict(zip(("id", "lang", test.column, "off_target"), row, strict=True)) for row in flat]
             write_text(run.stage(t, task) / test.scores, pd.DataFrame(table).to_csv(index=False))
     return run, params
 
@@ -175,29 +178,167 @@ def test_bars_and_boxes_are_told_apart_by_a_pattern() -> None:
         assert len(set(patterns)) == 2
 
 
-def test_compare_writes_a_report_of_several_seeds(tmp_path: Path) -> None:
-    folders = []
-    for seed in (1, 2):
-        run, _ = scored(tmp_path / str(seed), seed)
-        values = {"study": "s", "seed": seed, "languages": LANGUAGES, "unseen": ["it"], "iterations": 1}
-        write_text(run.params, str(values | {"arms": [MAIN], "source": "micro", "base_model": "b", "judge": "rubric"}))
-        table = rows("mgsm", "accuracy", {("M0", "es", "train"): 0.1, ("M1", "es", "train"): 0.9}).assign(seed=seed)
-        write_text(run.results, table.to_csv(index=False))
-        notebook = {"metadata": {"papermill": {"input_path": "/home/me/clone/notebooks/08_report.ipynb"}}}
-        seen = ["/home/me/clone/ldr_utils/figures.py:3: a warning", f"{sys.prefix}/lib/x.py:1: another"]
-        write_text(run.root / "notebooks" / "M1" / "08_report.ipynb", json.dumps(notebook | {"cells": seen}))
-        folders.append(run.root)
-    said = compare.compare(folders, tmp_path / "out")
-    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert said.split("\n\n")[1] in page
+def test_levels_of_one_run_are_the_rows_that_its_notebook_wrote(tmp_path: Path) -> None:
+    run, params = scored(tmp_path)
+    scores = pd.read_csv(run.stage(1, "mgsm") / "scores.csv")
+    written = Rows(ArmParams(t=1, languages=LANGUAGES, unseen=["it"], seed=params.seed), "mgsm")
+    written.add("accuracy", scores)
+    levels = gains.levels([run], params, "mgsm")
+    assert levels[levels["model"] == "M1"].to_dict("records") == written.rows
+
+
+def test_levels_of_several_seeds_are_of_all_their_problems(tmp_path: Path) -> None:
+    runs = [scored(tmp_path / name, right=right)[0] for name, right in (("a", 1), ("b", 5))]
+    levels = gains.levels(runs, scored(tmp_path / "a")[1], "mgsm", "off_target")
+    own = levels[(levels["model"] == "M0") & (levels["lang"] == "es")].iloc[0]
+    assert (own["metric"], own["value"], own["n"]) == ("off_target", pytest.approx(0.3), 20)
+
+
+def test_means_are_over_the_seeds() -> None:
+    parts = [
+        rows(task, metric, {("M0", "es", "train"): x, ("M1", "es", "train"): 0.5}).assign(seed=seed)
+        for task, metric in (("x_alpacaeval", "off_target"), ("x_alpacaeval", "win_rate"), ("mgsm", "accuracy"))
+        for seed, x in {1: 0.2, 2: 0.4}.items()
+    ]
+    other = rows("x_alpacaeval", "failed", {("M0", "es", "train"): 2})
+    found = tables.means(pd.concat([*parts, other]), LANGUAGES)
+    order = [("mgsm", "accuracy"), ("x_alpacaeval", "win_rate"), ("x_alpacaeval", "off_target")]
+    assert list(found.index) == [(*key, model) for key in order for model in ("M0", "M1")]
+    assert found["es"].tolist() == pytest.approx([0.3, 0.5] * 3)
+    assert tables.without_verdict(pd.concat([other, other])) == "0 refused, 0 unparsable, 4 failed"
+
+
+def test_a_table_is_markdown_whose_index_does_not_repeat_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(show, "display", seen.append)
+    index = pd.MultiIndex.from_tuples(
+        [("a", "M0", "x"), ("a", "M0", "y"), ("a", "M1", "y"), ("b", "M1", "y")], names=["metric", "model", ""]
+    )
+    show.table(pd.DataFrame({"en": [1.0, 2.25, float("nan"), 4.0]}, index), 2)
+    assert seen.pop().data.splitlines() == [
+        "| metric | model |  | en |",
+        "|---|---|---|---|",
+        "| a | M0 | x | 1.00 |",
+        "|  |  | y | 2.25 |",
+        "|  | M1 | y |  |",
+        "| b | M1 | y | 4.00 |",
+    ]
+    show.table(pd.DataFrame({"en": [1]}))
+    assert seen.pop().data == "| en |\n|---|\n| 1 |"
+    show.table(pd.DataFrame(), empty="*nothing*")
+    assert seen.pop().data == "*nothing*"
+
+
+HOSTILE = "<script>alert(1)</script><style>x</style> ![image](https://example.org/x.png) [link](javascript:alert(1))"
+
+
+def finished(folder: Path, seed: int) -> Run:
+    """A run that is complete as far as the report can tell; its model wrote nothing but marks."""
+    run, _ = scored(folder, seed)
+    study = StudyParams(study="s", seed=seed, languages=LANGUAGES, unseen=["it"], iterations=1, arms=["lidr"])
+    write_text(run.params, json.dumps(study.model_dump(exclude=PER_RUN)))
+    models = {(model, lang, "train"): 0.1 for model in ("M0", "M1") for lang in LANGUAGES}
+    duels = [rows("x_alpacaeval", metric, {("M1-vs-M0", "es", "train"): 0.3}) for metric in tables.OUTCOMES]
+    stages = {
+        "M1/mgsm": [rows("mgsm", "accuracy", models)],
+        "M1/x_alpacaeval": [rows("x_alpacaeval", "win_rate", models), *duels],
+    }
+    for name, tables_of_stage in stages.items():
+        table = pd.concat(tables_of_stage).assign(seed=seed)
+        write_text(run.root / name / "results.csv", table.to_csv(index=False))
+    write_text(run.results, "written by the report\n")
+    pair = {"lang": "es", "prompt": HOSTILE, "chosen": HOSTILE, "rejected": "x"}
+    write_text(run.pairs(0) / "train.jsonl", json.dumps(pair) + "\n")
+    curve = pd.DataFrame({"step": [1, 2], "dpo": [1.0, 2.0], "nll": 1.0, "margin": 1.0, "accuracy": 1.0})
+    figures.save_figure(figures.training_curves(curve, "M1"), run.figures / "training_M1.png")
+    for place in places(study):
+        write_text(run.root / place.manifest, json.dumps({"stage": place.stage.notebook, "outputs": {}}))
+    noted = {"input_path": "/home/me/clone/notebooks/01_data.ipynb", "parameters": {"run_dir": "/home/me/first"}}
+    cells = ["/home/me/clone/ldr_utils/figures.py:3: a warning", f"{sys.prefix}/lib/x.py:1: other", "/home/me/first/M0"]
+    for name in ("M0/01_data", "M1/08_report"):
+        text = json.dumps({"metadata": {"papermill": noted}, "cells": cells})
+        write_text(run.root / "notebooks" / f"{name}.ipynb", text)
+    return run
+
+
+def test_the_report_starts_from_every_stage_of_every_run(tmp_path: Path) -> None:
+    runs = [finished(tmp_path / name, seed) for seed, name in enumerate(("first", "second"), 1)]
+    given = {"run_dir": str(tmp_path / "own"), "runs": [str(run.root) for run in runs]}
+    values = gains.read_params(runs[0]).model_dump() | given
+    read = {path for path in tmp_path.glob("*/**/manifest.json") if "report" not in path.parts}
+    assert len(read) == 2 * len([*places(gains.study(runs[0]))]) - 2
+    assert {*open_stage("08_report", values).inputs} == read
+    assert {*open_stage("08_report", values | {"runs": [], "run_dir": str(runs[0].root)}).inputs} == {
+        path for path in read if path.is_relative_to(runs[0].root)
+    }
+    (runs[1].root / "M1/mgsm/manifest.json").unlink()
+    with pytest.raises(InputError, match=r"second/M1/mgsm/manifest\.json: no such file; run 07_mgsm first"):
+        open_stage("08_report", values)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The report of two seeds, and what was printed; the runs and the folder for temporary files stay as they were."""
+    folder = tmp_path_factory.mktemp("compare")
+    runs = [finished(folder / name, seed) for seed, name in enumerate(("first", "second"), 1)]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    scratch = tmp_path_factory.mktemp("scratch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(scratch))
+        said = compare.compare([run.root for run in runs], tmp_path_factory.mktemp("out") / "report")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert list(scratch.iterdir()) == []
+    return next(tmp_path_factory.getbasetemp().glob("out*/report")), said
+
+
+def test_compare_writes_a_report_of_several_seeds(published: tuple[Path, str]) -> None:
+    out, said = published
+    page = (out / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("# Study `s`: what came out\n")
+    assert "Seeds 1, 2: each draws" in page
+    assert all(block in page for block in said.split("\n\n"))
     assert "| mean | 40.00 | 26.67 |" in page
     assert "| standard deviation over seeds | 0.00 | 0.00 |" in page
-    missing = [name for name in re.findall(r"\]\(([^)]+)\)", page) if not (tmp_path / "out" / name).exists()]
-    assert not missing
-    assert "figures/gains.png" in page
-    copied = json.loads((tmp_path / "out" / "notebooks" / "M1" / "08_report.ipynb").read_text(encoding="utf-8"))
-    assert copied["metadata"]["papermill"]["input_path"] == "notebooks/08_report.ipynb"
-    assert copied["cells"] == ["ldr_utils/figures.py:3: a warning", "lib/x.py:1: another"]
+    assert len(pd.read_csv(out / "results.csv")) == 2 * (4 + 4 + 3)
+    sections = re.findall("^## (.+)$", page, re.M)
+    assert sections[0] == "The claims of the abstract"
+    assert sections[-1] == "Files"
+    assert "Examples" not in sections
+    assert "**Observation.**" in page
+
+
+def test_the_page_has_no_code_and_every_link(published: tuple[Path, str]) -> None:
+    out, _ = published
+    page = (out / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r"```|^    |^import |(show|gains)\.\w+\(|<div|<table|<style", page, re.M)
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {*links, "README.md"}
+    shown = re.findall(r"!\[([^]]+)\]\(figures/(\w+)\.png\)\n\n\*\1\.\*\n", page)
+    named = {"gains", "x_alpacaeval_win_rate", "head_to_head", "mgsm_accuracy", "arms", "training_M1"}
+    assert {name for _, name in shown} == named
+    assert "![Training into M1 (first seed)](figures/training_M1.png)" in page
+
+
+def test_nothing_that_a_model_wrote_is_on_the_page(published: tuple[Path, str]) -> None:
+    out, _ = published
+    page = (out / "README.md").read_text(encoding="utf-8")
+    assert not re.search("<script|<style|javascript:|example\\.org", page)
+    assert "&lt;script&gt;alert(1)" in (out / "notebooks" / "08_report.ipynb").read_text(encoding="utf-8")
+
+
+def test_published_notebooks_tell_nothing_of_the_machine(published: tuple[Path, str]) -> None:
+    out, _ = published
+    assert {path.relative_to(out / "notebooks").as_posix() for path in out.rglob("*.ipynb")} == {
+        "08_report.ipynb",
+        "M0/01_data.ipynb",
+    }
+    copied = json.loads((out / "notebooks" / "M0" / "01_data.ipynb").read_text(encoding="utf-8"))
+    assert copied["metadata"]["papermill"]["input_path"] == "notebooks/01_data.ipynb"
+    assert copied["cells"] == ["ldr_utils/figures.py:3: a warning", "lib/x.py:1: other", "first/M0"]
+    text = (out / "notebooks" / "08_report.ipynb").read_text(encoding="utf-8")
+    assert not re.search(r"/(home|root|tmp|Users|work)/", text)
+    given = json.loads(text)["metadata"]["papermill"]["parameters"]
+    assert (given["run_dir"], given["runs"]) == ("s", ["first", "second"])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""An HTML index over the executed notebooks of a run: ``python -m ldr_utils.commands.site RUN_DIR``."""
+"""Executed notebooks as pages: a run's in HTML (``python -m ldr_utils.commands.site RUN_DIR``), one in markdown."""
 
 from __future__ import annotations
 
 import html
+import re
 import sys
+from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +30,7 @@ figure {{ margin: 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 <div class="figures">{others}</div>
 </body></html>
 """
+ASIDE = "notebook-only"  # tag of cells that a page does without
 RESULTS = ("gains.png", "mgsm_accuracy.png", "x_alpacaeval_win_rate.png")
 
 
@@ -48,6 +51,38 @@ def render(notebook: Path, target: Path) -> None:
     exporter.register_filter("clean_html", clean_html)
     body, _ = exporter.from_filename(str(notebook))
     write_text(target, body.replace("<head>", f"<head>{POLICY}", 1))
+
+
+def page(notebook: Path) -> tuple[str, dict[str, bytes]]:
+    """Convert an executed notebook to GitHub markdown without its code and the cells tagged ``notebook-only``.
+
+    Of the outputs only markdown and pictures that have a name (see ``report.show``) are taken, and text of a model is
+    shown as neither: nothing of it reaches the page.
+
+    Returns
+    -------
+    str, dict of str to bytes
+        The text, and the pictures that it shows as ``figures/NAME``.
+    """
+    import nbformat
+    from nbconvert import MarkdownExporter
+
+    pictures: dict[str, bytes] = {}
+    executed = nbformat.read(notebook, as_version=4)
+    executed.cells = [cell for cell in executed.cells if ASIDE not in cell.metadata.get("tags", [])]
+    for cell in executed.cells:
+        shown = []
+        for output in cell.get("outputs", []):
+            picture = output.get("metadata", {}).get("image/png", {})
+            if "name" in picture:
+                pictures[picture["name"]] = b64decode(output.data["image/png"])
+                output.data = {"text/markdown": f"![{picture['alt']}](figures/{picture['name']})"}
+            if "text/markdown" in output.get("data", {}):
+                shown.append(nbformat.v4.new_output("display_data", {"text/markdown": output.data["text/markdown"]}))
+        if "outputs" in cell:
+            cell.outputs = shown
+    text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(executed)
+    return re.sub(r"\n{3,}", "\n\n", text).strip(), pictures
 
 
 def clean_html(markup: str) -> str:

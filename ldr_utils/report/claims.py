@@ -11,15 +11,32 @@ from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report.gains import corrected, group_gain, models, p_text, paper_gain, problem_scores, steps
 from ldr_utils.scores.stats import paired_difference, seed_spread
 from ldr_utils.study.arms import MAIN
-from ldr_utils.study.params import ReportParams
+from ldr_utils.study.params import ReportParams, StudyParams
 from ldr_utils.study.paths import Run
 from ldr_utils.study.text import markdown
 
 CLAIM_LANGUAGES = {"trained": "the languages trained on", "all": "the languages trained on and the unseen ones"}
+CAUTION = {  # by the source of the data
+    "micro": "The micro world is a set of templates and a model of two million parameters. Its figures show that the"
+    " mechanism and the software work; they are **not** comparable in size with those of large models, and no claim"
+    " about large models follows from them.",
+    "published": "Sizes, settings and judge differ from the paper's where the params file says so.",
+}
+SEEDS = {
+    "micro": "each draws its own prompts and its own test problems; none was used while settings were chosen"
+    " (`reports/LOG.md`)",
+    "published": "all read the same prompts and the same test problems",
+}
 CLAIM_NAMES = {
     name: f"{test.title} {test.paper_metric.replace('_', ' ')}, average over {CLAIM_LANGUAGES[test.claim_over]}"
     for name, test in TEST_SETS.items()
 }
+
+
+def title_markdown(study: StudyParams, seeds: Sequence[int]) -> str:
+    """How the report of a study opens: its name, what it may be read for, and whose figures these are."""
+    which = f"Seed {seeds[0]}." if len(seeds) == 1 else f"Seeds {', '.join(map(str, seeds))}: {SEEDS[study.source]}."
+    return f"# Study `{study.study}`: what came out\n\n{CAUTION[study.source]}\n\n{which}"
 
 
 def claims(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,12 +11,14 @@ import pandas as pd
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
-from ldr_utils.scores.rows import read_rows, wide
+from ldr_utils.scores.rows import read_rows, splits, wide
+from ldr_utils.scores.rows import rows as result_rows
 from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import Common, ReportParams, StudyParams, load_params
 from ldr_utils.study.paths import Run
+from ldr_utils.study.stages import models as evaluated
 from ldr_utils.study.stages import places
 from ldr_utils.study.text import markdown
 
@@ -28,15 +30,22 @@ ALPHA = 0.05
 Model = tuple[str, int]  # (arm, t)
 
 
-def collect(run: Run) -> pd.DataFrame:
-    """All rows of a run, of every stage that has any, in the order of the work."""
-    paths = [run.root / place.folder / "results.csv" for place in places(study(run)) if place.stage.name != "report"]
+def runs_of(params: ReportParams) -> list[Run]:
+    """What a report is about: the runs that it was given, or the one in whose folder it is written."""
+    return [Run.at(folder) for folder in params.runs or [params.run_dir]]
+
+
+def collect(runs: Sequence[Run]) -> pd.DataFrame:
+    """All rows of runs, of every stage that has any, in the order of the work."""
+    folders = [run.root / place.folder for run in runs for place in places(study(run)) if place.stage.name != "report"]
+    paths = [folder / "results.csv" for folder in folders]
     return pd.concat([read_rows(path) for path in paths if path.exists()], ignore_index=True)
 
 
 def models(params: ReportParams) -> list[Model]:
-    """(arm, t) of every evaluated model: the main arm's M_0..M_T, then M_1 of each other arm."""
-    return [(MAIN, t) for t in range(params.iterations + 1)] + [(arm, 1) for arm in others(params)]
+    """(arm, t) of every evaluated model: the main arm's M_0..M_T, then those of each other arm."""
+    every = evaluated(params, "every model")
+    return [(arm, t) for own in (MAIN, *others(params)) for t, arm in every if arm == own]
 
 
 def others(params: ReportParams) -> list[str]:
@@ -63,11 +72,31 @@ def read_params(run: Run) -> ReportParams:
     return ReportParams(**values | {"run_dir": str(run.root)})
 
 
-def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int) -> pd.DataFrame:
-    """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``)."""
+def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int, column: str = "") -> pd.DataFrame:
+    """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``).
+
+    Those that the gains are about, or those of another ``column`` of the same file.
+    """
     test = TEST_SETS[task]
-    tables = [wide(pd.read_csv(run.stage(t, task, arm) / test.scores), test.column) for run in runs]
+    tables = [wide(pd.read_csv(run.stage(t, task, arm) / test.scores), column or test.column) for run in runs]
     return tables[0] if len(tables) == 1 else combine_seeds(tables)
+
+
+def levels(runs: Sequence[Run], params: ReportParams, task: str, metric: str = "") -> pd.DataFrame:
+    """Scores of every model as rows of results.csv, all seeds together, with their bounds.
+
+    Those that the gains are about, or those of another ``metric`` that has a column of its own in the same file.
+    """
+    table = []
+    for arm, t in models(params):
+        scores = problem_scores(runs, task, arm, t, metric)
+        add = partial(result_rows, params, arm, f"M{t}", task, metric or PAPER_METRIC[task])
+        found = mean_interval(scores[[lang for lang in params.all_languages if lang in scores]])
+        table += add({lang: found[lang] for lang in found if lang != "avg"})
+        for split, languages in splits(params).items():
+            if present := [lang for lang in languages if lang in scores]:
+                table += add({"avg": mean_interval(scores[present])["avg"]}, split)
+    return pd.DataFrame(table)
 
 
 def groups(params: Common) -> dict[str, list[str]]:
@@ -84,13 +113,15 @@ def groups(params: Common) -> dict[str, list[str]]:
 def steps(params: ReportParams) -> list[tuple[str, Model, Model]]:
     """The comparisons to make: name, the model after, the model before.
 
-    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and M1 against any other arm.
+    Those of the paper (an iteration against the one before, M1 against the SFT baseline), and every model of the main
+    arm against that of any other arm in the same iteration.
     """
     last = params.iterations
     found = [(f"M{t + 1} - M{t}", (MAIN, t + 1), (MAIN, t)) for t in range(last)]
     if last > 1:
         found.append((f"M{last} - M0", (MAIN, last), (MAIN, 0)))
-    return found + [(f"M1 - {ARMS[arm].label}", (MAIN, 1), (arm, 1)) for arm in others(params)]
+    rivals = [(arm, t) for arm, t in models(params) if arm != MAIN]
+    return found + [(f"M{t} - {ARMS[arm].model(t)}", (MAIN, t), (arm, t)) for arm, t in rivals]
 
 
 def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
@@ -239,8 +270,3 @@ def losses(table: pd.DataFrame) -> str:
         f"{r.task} {r.step}, {r.languages}: {r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in lost.itertuples()
     ]
     return "; ".join(found) if found else "none"
-
-
-def figure_paths(run: Run, *patterns: str) -> list[Path]:
-    """Figures that earlier notebooks saved, in the order of the patterns."""
-    return [path for pattern in patterns for path in sorted(run.figures.glob(pattern))]

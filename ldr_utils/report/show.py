@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, Image, Markdown, display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.report import figures
 from ldr_utils.study.provenance import package_versions
 from ldr_utils.study.records import ByDirection, ByLanguage, Pair, Response, T, Translation
-from ldr_utils.study.text import visible
+from ldr_utils.study.text import markdown, visible
 
 CELL = "text-align:left; white-space:pre-wrap; vertical-align:top; max-width:32em"
 LONGEST = 600  # characters of an example: three of them must fit a page
@@ -119,9 +121,25 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} [and {len(text) - LONGEST:,} more characters]"
 
 
-def rounded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """For display: numbers rounded, missing ones left blank."""
-    return table.round(digits).astype(object).where(table.notna(), "")
+def table(frame: pd.DataFrame, digits: int = 1, empty: str = "*No such rows.*") -> None:
+    """Show a table as GitHub markdown, which a page keeps as it is; an index entry that repeats is left blank.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is shown where it has a name.
+    digits : int
+        Of its numbers.
+    empty : str
+        What is shown where there are no rows.
+    """
+    names = [name for name in frame.index.names if name is not None]
+    plain = frame.reset_index() if names else frame
+    shown = plain.copy()
+    for column, name in enumerate(names[:-1]):
+        keys = plain.iloc[:, : column + 1]
+        shown[name] = plain[name].where((keys != keys.shift()).any(axis=1), "")
+    display(Markdown(markdown(shown, digits) if len(frame) else empty))
 
 
 def metric_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +151,23 @@ def metric_table(results: pd.DataFrame) -> pd.DataFrame:
     return wide.round(3)
 
 
-def figure(path: Path) -> None:
-    """Show a PNG, at half its pixels so that figures of all widths have letters of one size."""
-    display(Image(filename=str(path), retina=True))
+def figure(path: Path, caption: str) -> None:
+    """Show a PNG over its caption, at half its pixels so that figures of all widths have letters of one size.
+
+    Its name goes with it: a page made of the notebook calls the picture so.
+    """
+    display(Image(filename=str(path), retina=True, alt=caption, metadata={"name": path.name}))
+    display(Markdown(f"*{caption}.*"))
+
+
+def drawn(figure_drawn: Figure, path: Path, caption: str) -> None:
+    """Save a figure, and show what was saved."""
+    figures.save_figure(figure_drawn, path)
+    plt.close(figure_drawn)  # a notebook shows those that are open below the cell
+    figure(path, caption)
+
+
+def saved(folder: Path, pattern: str, caption: str) -> None:
+    """Show figures that earlier notebooks saved; ``{}`` in the caption is the model in the name of each."""
+    for path in sorted(folder.glob(pattern)):
+        figure(path, caption.format("M" + path.stem.rpartition("_M")[2].replace("_", " ")))

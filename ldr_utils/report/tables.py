@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.data.test_sets import TEST_SETS
+from ldr_utils.judges.verdicts import UNUSABLE
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
 from ldr_utils.study.arms import ARMS, MAIN
 
 DOMINANT = "en"
+MEANS = {"mgsm": ["accuracy", "off_target"], "x_alpacaeval": ["win_rate", "off_target"]}
 AVERAGES = ["avg train", "avg unseen"]
 ROWS = ["PAPER", "OURS", "95 % interval", "ours - paper"]
 OUTCOMES = ["h2h_win", "h2h_tie", "h2h_lose"]
@@ -27,11 +29,6 @@ BESIDE = [
     "failed",
 ]
 PREMISE = {"self_generation": 1.0, "self_translation": 1.0, "accuracy": 100.0}  # metric: points in one unit
-EXTRAS: dict[str, tuple[str, list[str]]] = {  # task: title, metrics (all of them where none is named)
-    "translation": ("Translation quality", []),
-    "tax": ("Alignment tax", []),
-    "x_alpacaeval": ("Agreement of two judges", ["judge_agreement", "judge_kappa"]),
-}
 JUDGED = {"x_alpacaeval", "premise", "mt_bench"}
 MT_BENCH = (
     "the questions are those of `mt_bench_dir` (paper: translations that it does not name), every answer is greedy"
@@ -50,11 +47,11 @@ PUBLISHED = {name: test.published for name, test in TEST_SETS.items()} | {
 
 def named(results: pd.DataFrame) -> pd.DataFrame:
     """Rows with the arm in ``model`` (M1 of another arm by its label) and the split in the ``lang`` of averages."""
-    labels = {arm: ARMS[arm].label for arm in results["arm"].unique() if arm != MAIN}
-    return results.assign(
-        model=results["model"].where(results["arm"] == MAIN, results["arm"].map(labels)),
-        lang=results["lang"].where(results["lang"] != "avg", "avg " + results["split"]),
-    )
+    models = [
+        model if arm == MAIN else ARMS[arm].model(int(model[1:].partition("-")[0]))  # M2, or M2-vs-M0
+        for arm, model in zip(results["arm"], results["model"], strict=True)
+    ]
+    return results.assign(model=models, lang=results["lang"].where(results["lang"] != "avg", "avg " + results["split"]))
 
 
 def paper_values(task: str, metric: str) -> pd.DataFrame:
@@ -137,6 +134,29 @@ def judge_table(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame
     table[rates] = 100 * table[rates]
     order = [(m, lang) for m in dict.fromkeys(rows["model"]) for lang in [*languages, *AVERAGES]]
     return table.reindex([key for key in order if key in table.index])
+
+
+def without_verdict(results: pd.DataFrame) -> str:
+    """How many answers have no verdict, by reason, all models together."""
+    own = results[results["task"] == "x_alpacaeval"]
+    counts = {metric: own.loc[own["metric"] == metric, "value"].sum() for metric in UNUSABLE}
+    return ", ".join(f"{count:.0f} {metric}" for metric, count in counts.items())
+
+
+def means(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
+    """Accuracy, win rate and off-target rate of every model: means over the seeds that the rows are of.
+
+    Returns
+    -------
+    DataFrame
+        Index (task, metric, model), a column a language and an average.
+    """
+    wanted = [(task, metric) for task, metrics in MEANS.items() for metric in metrics]
+    parts = [results[(results["task"] == task) & (results["metric"] == metric)] for task, metric in wanted]
+    rows, keys = named(pd.concat(parts)), ["task", "metric", "model"]
+    table = rows.pivot_table(index=keys, columns="lang", values="value")
+    table = table[[name for name in [*languages, *AVERAGES, "avg all"] if name in table]]
+    return table.loc[list(dict.fromkeys(zip(*(rows[key] for key in keys), strict=True)))]
 
 
 def grid(results: pd.DataFrame, task: str, metrics: Sequence[str], languages: Sequence[str]) -> pd.DataFrame:

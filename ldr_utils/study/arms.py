@@ -39,6 +39,10 @@ class Arm:
         """All parameters in which the arm differs from the study."""
         return {**self.pairs, **self.training}
 
+    def model(self, t: int) -> str:
+        """The name of its M_t in tables; an arm's M_1, most often its only model, goes by the arm's."""
+        return self.label if t == 1 else f"{self.label} M{t}"
+
 
 ARMS: dict[str, Arm] = {
     MAIN: Arm("LIDR", "the method: DPO and NLL on every pair", iterated=True),

@@ -386,6 +386,9 @@ class ReportParams(IterationParams):
     arms: list[ArmName] = param(
         [MAIN, "sft"], "sft: the paper's Multilingual Alignment; all: ldr_utils/study/arms.py", kept=False
     )
+    runs: list[PathText] = param(
+        [], "several runs of one study, a seed each; empty: run_dir alone", machine=True, kept=False
+    )
 
 
 class PretrainingParams(_Params):
@@ -427,7 +430,7 @@ NOTEBOOKS: dict[str, type[_Params]] = {
     "07d_mt_bench": MtBenchParams,
     "08_report": ReportParams,
 }
-PER_RUN = {"t", "arm", "run_dir"}  # set by the driver, not by a params file
+PER_RUN = {"t", "arm", "run_dir", "runs"}  # set by the driver, not by a params file
 RENAMED = {"english_pairs": "dominant_pairs"}  # old keys that params files may still have
 
 

@@ -262,9 +262,12 @@ def open_stage(
     params = settle(from_notebook(stage.schema, namespace))
     run = Run.at(params.run_dir)
     here = place(stage.name, params.t, params.arm) if isinstance(params, ArmParams) else Place(stage)
-    read = inputs(load_params(run.params), here) if isinstance(params, ReportParams) else here.reads
-    manifests = [run.root / one.manifest for one in read]
-    opened = StageRun(stage, run.root / here.folder, params, [*manifests, *files(params)], here.label)
+    if isinstance(params, ReportParams):  # of several runs: of each, all that its own study has
+        sources = [Run.at(folder) for folder in params.runs] or [run]
+        read = [one.root / of.manifest for one in sources for of in inputs(load_params(one.params), here)]
+    else:
+        read = [run.root / of.manifest for of in here.reads]
+    opened = StageRun(stage, run.root / here.folder, params, [*read, *files(params)], here.label)
     opened.begin()
     return opened
 
