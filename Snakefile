@@ -23,6 +23,7 @@ logging.raiseExceptions = False  # on a full disk Snakemake cannot write its own
 
 STUDY = StudyParams(**config["params"])
 PLACES = list(places(STUDY))
+CODE = {name: code_hash(name, STUDY.all_languages) for name in dict.fromkeys(one.stage.notebook for one in PLACES)}
 EXECUTE = f"exec {sys.executable} -m ldr_utils.commands.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
 
 
@@ -70,7 +71,7 @@ for place in PLACES:
         params:
             name=place.stage.notebook,
             values=job(place),
-            code=code_hash(place.stage.notebook, STUDY.all_languages),
+            code=CODE[place.stage.notebook],
         threads: threads(STUDY, place.stage)
         resources:
             gpu=int(place.stage.gpu(STUDY)),

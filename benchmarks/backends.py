@@ -4,7 +4,7 @@ The prompts are held-out problems in all seven languages, answered by the base m
 few steps of the study's own training. Both backends take turns on blocks of prompts, so that whatever else the machine
 does meets both.
 
-Exit status 1 where fewer than 99 % of the answers are identical. Needs vLLM (README.md, Backends).
+Exit status 1 where fewer than 99 % of the answers are identical. Needs vLLM (docs/real-models.md, Backends).
 """
 
 from __future__ import annotations

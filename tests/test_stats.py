@@ -403,7 +403,7 @@ SIMULATIONS = 300
 @pytest.fixture(scope="module")
 def coverage() -> ModuleType:
     """The benchmark that draws 1,000 simulations of more settings."""
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "interval_coverage.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
