@@ -9,8 +9,8 @@ Bounds are score bounds at an effective number of problems: Wilson's (1927, JASA
 Statist. Med. 17:891) for a paired difference. Both are made for one column of zeros and ones. Averages over languages
 and seeds, and scores with ties, get the number of problems whose binary scores would have the variance that the means
 have here, as in surveys (Korn & Graubard, 1998, Surv. Methodol. 24:193), and Student's t quantile. In the settings of
-`benchmarks/interval_coverage.py`, where these cover 93-98 % of the time, percentile bootstrap bounds, which are more common,
-covered 92 % near 0 and 88 % for a difference over 30 problems.
+`benchmarks/interval_coverage.py`, where these cover 93-98 % of the time, percentile bootstrap bounds, which are more
+common, covered 92 % near 0 and 88 % for a difference over 30 problems.
 
 Limits. Scores that all agree say nothing about their variance: problems then count as if the languages of each were
 perfectly correlated, which is on the wide side. Seeds are taken as given: `seed_spread` shows the variation between
