@@ -11,8 +11,7 @@ from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.prompted import Question
 from ldr_utils.judges.reply import Reply, normalised, parse_label
 from ldr_utils.policy.generate import batches_by_length
-from ldr_utils.policy.load import Policy, base_source, choose_dtype, unloadable
-from ldr_utils.study.errors import InputError
+from ldr_utils.policy.load import Policy, load_tokenizer, load_weights
 
 LEAST_MASS = 0.01  # of all labels together: below it the model was about to say something else altogether
 
@@ -80,28 +79,12 @@ def load_judge(name: str) -> Policy:
     Raises
     ------
     InputError
-        When it cannot be loaded or has no chat template.
+        When it cannot be loaded, or has no chat template or no end-of-turn token.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base_source(name), padding_side="left", trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            base_source(name),
-            dtype=choose_dtype("auto"),
-            device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise unloadable("judge_model", name, error) from None
-    if tokenizer.chat_template is None:
-        raise InputError(f"judge_model: {name} has no chat template; use the instruction-tuned version")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Policy(model.eval(), tokenizer)
+    model = load_weights(AutoModelForCausalLM, "judge_model", name, "auto")
+    return Policy(model.eval(), load_tokenizer(name, "judge_model"))
 
 
 def read_next_token(probabilities: Any, tokenizer: Any, labels: tuple[str, ...]) -> Reply:

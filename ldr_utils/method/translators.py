@@ -14,7 +14,7 @@ from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Completion, Generator, Request, decode, generate_file
-from ldr_utils.policy.load import base_source, choose_dtype, missing_folder, unloadable
+from ldr_utils.policy.load import base_source, load_weights, missing_folder, unloadable
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl
@@ -116,21 +116,13 @@ class Seq2SeqTranslator:
     @classmethod
     def load(cls, params: TranslationParams) -> Seq2SeqTranslator:
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         torch.set_num_threads(params.threads)
-        name = base_source(params.translator)
+        model = load_weights(AutoModelForSeq2SeqLM, "translator", params.translator, params.dtype)
         try:
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                name,
-                dtype=choose_dtype(params.dtype),
-                device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        except (OSError, ValueError, SafetensorError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(base_source(params.translator), trust_remote_code=False)
+        except (OSError, ValueError) as error:
             raise unloadable("translator", params.translator, error) from None
         return cls(model.eval(), tokenizer, params)
 

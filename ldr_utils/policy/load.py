@@ -67,8 +67,45 @@ def unloadable(key: str, name: str, error: Exception) -> InputError:
     return InputError(f"{key}: {name} cannot be loaded ({reason}); give a complete model folder or a hub name")
 
 
-def load_tokenizer(base_model: str) -> Any:
-    """Tokenizer of the base model, padding on the left.
+def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any = None) -> Any:
+    """A model of any role on the GPU, where there is one: safetensors alone, and no code of its own.
+
+    Parameters
+    ----------
+    kind : type
+        The class of transformers that loads it.
+    key : str
+        The parameter that names the model.
+    name : str
+        Its folder or hub name.
+    dtype : str
+        See `choose_dtype`.
+    quantization : BitsAndBytesConfig, optional
+        How its weights are quantised.
+
+    Raises
+    ------
+    InputError
+        When it cannot be loaded.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        return kind.from_pretrained(
+            base_source(name),
+            dtype=choose_dtype(dtype),
+            device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
+            quantization_config=quantization,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise unloadable(key, name, error) from None
+
+
+def load_tokenizer(name: str, key: str = "base_model") -> Any:
+    """Tokenizer of a chat model, padding on the left; ``key`` is the parameter that names the model.
 
     Raises
     ------
@@ -77,15 +114,15 @@ def load_tokenizer(base_model: str) -> Any:
     """
     from transformers import AutoTokenizer
 
-    source = base_source(base_model)
+    source = base_source(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
     except Exception as error:  # the Rust tokenizers raise nothing more special
-        raise unloadable("base_model", base_model, error) from None
+        raise unloadable(key, name, error) from None
     if tokenizer.chat_template is None:
-        raise InputError(f"base_model: {base_model} has no chat template; use the instruction-tuned version")
+        raise InputError(f"{key}: {name} has no chat template; use the instruction-tuned version")
     if tokenizer.eos_token_id is None:
-        raise InputError(f"base_model: {base_model} has no end-of-sequence token; use the instruction-tuned version")
+        raise InputError(f"{key}: {name} has no end-of-sequence token; use the instruction-tuned version")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -120,28 +157,17 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         When the base model cannot be loaded, or the adapter is missing or not one of this model.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     torch.set_num_threads(params.threads)
-    dtype = choose_dtype(params.dtype)
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_compute_dtype=choose_dtype(params.dtype),
     )
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            base_source(params.base_model),
-            dtype=dtype,
-            device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
-            quantization_config=nf4 if params.quantization == "nf4" else None,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise unloadable("base_model", params.base_model, error) from None
+    quantization = nf4 if params.quantization == "nf4" else None
+    model = load_weights(AutoModelForCausalLM, "base_model", params.base_model, params.dtype, quantization)
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
     if t > 0:

@@ -201,12 +201,12 @@ def ablation_markdown(table: pd.DataFrame) -> str:
     level = table["value"].map("{:.1f}".format)
     bounds = table.filter(like="difference").to_numpy()
     difference = pd.Series([f" ({d:+.1f}: {low:+.1f} to {high:+.1f})" for d, low, high in bounds], table.index)
-    shown = table.assign(text=level + difference.where(table["difference"].notna(), ""))
-    shown = shown.pivot_table(index=["arm", "label"], columns="panel", values="text", aggfunc="first", sort=False)
-    what = [ARMS[arm].description if arm in ARMS else "the base model" for arm, _ in shown.index]
-    shown = shown.reset_index("arm", drop=True).reset_index()
-    shown.insert(1, "what", what)
-    return markdown(shown)
+    arms = table.assign(text=level + difference.where(table["difference"].notna(), ""))
+    arms = arms.pivot_table(index=["arm", "label"], columns="panel", values="text", aggfunc="first", sort=False)
+    what = [ARMS[arm].description if arm in ARMS else "the base model" for arm, _ in arms.index]
+    arms = arms.reset_index("arm", drop=True).reset_index()
+    arms.insert(1, "what", what)
+    return markdown(arms)
 
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
@@ -245,11 +245,11 @@ def p_text(p: float) -> str:
 
 def summary_markdown(table: pd.DataFrame) -> str:
     """The gains as markdown: what moved, by how much, and what the paper saw."""
-    shown = table.copy()
-    shown["ours (95 % interval)"] = [f"{r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in table.itertuples()]
-    shown["paper (Llama-3-8B)"] = [f"{v:+.1f}" if pd.notna(v) else "" for v in table["paper"]]
-    shown["p (Holm)"] = table["p"].map(p_text)
-    shown["significant"] = table["shown"]
+    rows = table.copy()
+    rows["ours (95 % interval)"] = [f"{r.ours:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in table.itertuples()]
+    rows["paper (Llama-3-8B)"] = [f"{v:+.1f}" if pd.notna(v) else "" for v in table["paper"]]
+    rows["p (Holm)"] = table["p"].map(p_text)
+    rows["significant"] = table["shown"]
     columns = [
         "task",
         "step",
@@ -260,7 +260,7 @@ def summary_markdown(table: pd.DataFrame) -> str:
         "n",
         "paper (Llama-3-8B)",
     ]
-    return markdown(shown[columns])
+    return markdown(rows[columns])
 
 
 def losses(table: pd.DataFrame) -> str:

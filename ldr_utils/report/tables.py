@@ -1,4 +1,4 @@
-"""One table a table of the paper: its figures, ours, the difference, and what differs in the set-up."""
+"""For each table of the paper one of ours: its figures, ours, the difference, and what differs in the set-up."""
 
 from __future__ import annotations
 

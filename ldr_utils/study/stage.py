@@ -185,7 +185,10 @@ class StageRun(Generic[P]):
         """Remove what another run of this stage wrote."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
             if path.name != LOCK:  # held by this process
-                path.rmdir() if path.is_dir() else path.unlink()
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink()
         for path in self._beside():
             path.unlink()
 
