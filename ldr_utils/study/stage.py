@@ -121,7 +121,7 @@ class StageRun(Generic[P]):
         earlier = next((path for path in self._earlier() if not differences(read_mark(path), mark, self.params)), None)
         if self._work():
             kept = self._set_aside()
-            say(f"made again, for {'; '.join(changes)}. What was there is kept in {kept} until that is done")
+            say(f"made again: {'; '.join(changes)}. What was there is kept in {kept} until that is done")
         self._clear()
         if earlier:
             say(f"goes on with the same work, which was kept in {self._aside_of(earlier)}")
