@@ -9,13 +9,14 @@ its notebook again, and no other.
 
 import json
 import logging
+import shlex
 import sys
 
 from snakemake.logging import logger
 
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.provenance import code_hash
-from ldr_utils.study.stages import executed, inputs, places, threads, values
+from ldr_utils.study.stages import ancestors, executed, inputs, places, threads, values
 
 logger.setLevel(logging.WARNING)  # the stages speak for themselves
 logger.addFilter(lambda record: "CalledProcessError" not in record.getMessage())  # what failed, they have said
@@ -24,7 +25,9 @@ logging.raiseExceptions = False  # on a full disk Snakemake cannot write its own
 STUDY = StudyParams(**config["params"])
 PLACES = list(places(STUDY))
 CODE = {name: code_hash(name, STUDY.all_languages) for name in dict.fromkeys(one.stage.notebook for one in PLACES)}
-EXECUTE = f"exec {sys.executable} -m ldr_utils.commands.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
+CHAIN = ancestors("training")  # what the next model waits for comes first
+PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
+EXECUTE = f"exec {PYTHON} -m ldr_utils.commands.execute $PPID {{params.name}} {{log}} {{params.values:q}}"
 
 
 def job(place):
@@ -75,7 +78,7 @@ for place in PLACES:
         threads: threads(STUDY, place.stage)
         resources:
             gpu=int(place.stage.gpu(STUDY)),
-        priority: 0 if place.stage.of == "every model" else 2  # what the next model waits for comes first
+        priority: 2 * (place.stage.name in CHAIN)
         shell:
             EXECUTE
 
@@ -86,4 +89,4 @@ rule site:
     output:
         "report/index.html",
     shell:
-        f"exec {sys.executable} -m ldr_utils.commands.site ."
+        f"exec {PYTHON} -m ldr_utils.commands.site ."

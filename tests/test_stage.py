@@ -290,7 +290,7 @@ def test_a_crash_while_it_is_set_aside_loses_nothing(
     (folder.parent / "training.jsonl").write_text("{}\n")
     assert "../training.jsonl" in stage.finish("done")["outputs"]
     changed = StageRun(stage.stage, folder, training.model_copy(update={"beta": 0.2}), [source])
-    monkeypatch.setattr(StageRun, "_move", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         changed.begin()
     monkeypatch.undo()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
-from os.path import normpath, relpath
+from os.path import relpath
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from ldr_utils.study import provenance
+from ldr_utils.study import aside, provenance
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, lock
-from ldr_utils.study.manifests import ASIDE, damaged, fingerprint, product
+from ldr_utils.study.manifests import damaged, fingerprint, product
 from ldr_utils.study.params import (
     ArmParams,
     Common,
@@ -118,14 +116,17 @@ class StageRun(Generic[P]):
         if not self.stage.costly:
             self._clear()
             return
-        earlier = next((path for path in self._earlier() if not differences(read_mark(path), mark, self.params)), None)
+        root = self.run.root
+        same = [path for path in aside.kept(root, self.folder) if not differences(read_mark(path), mark, self.params)]
         if self._work():
-            kept = self._set_aside()
-            say(f"made again: {'; '.join(changes)}. What was there is kept in {kept} until that is done")
+            with _released(self.folder):
+                where = aside.put(root, self.folder, self.stage.beside)
+            say(f"made again: {'; '.join(changes)}. What was there is kept in {where} until that is done")
         self._clear()
-        if earlier:
-            say(f"goes on with the same work, which was kept in {self._aside_of(earlier)}")
-            self._bring_back(earlier)
+        if same:
+            with _released(self.folder):
+                where = aside.bring_back(root, self.folder, same[0], self.stage.beside)
+            say(f"goes on with the same work, which was kept in {where}")
 
     def _work(self) -> list[Path]:
         """Files in the folder that are not `StageRun`'s own."""
@@ -135,51 +136,6 @@ class StageRun(Generic[P]):
         """The stage's output outside of its folder, if there is one."""
         path = self.folder / (self.stage.beside or "-")
         return [path] if path.is_file() else []
-
-    def _set_aside(self) -> str:
-        """Move the stage's files to the same places below ``aside/<key>`` of the run folder, the folder in one step.
-
-        A crash in between loses nothing: what has not moved yet is set aside by the next run.
-        """
-        root, here = self.run.root, self.folder.relative_to(self.run.root)
-        mark = self.folder / "stage.json"
-        key = sha256(mark)[:8] if mark.exists() else "unknown"
-        base = next(base for base in _numbered(root / ASIDE / key) if not (base / here).exists())
-        (base / here).parent.mkdir(parents=True, exist_ok=True)
-        for path in self._beside():
-            path.replace(base / normpath(path.relative_to(root)))
-        self._move(self.folder, base / here)
-        return base.relative_to(root).as_posix()
-
-    def _bring_back(self, earlier: Path) -> None:
-        for path in [earlier / self.stage.beside] if self.stage.beside else []:
-            if path.is_file():
-                path.replace(self.folder / self.stage.beside)
-        shutil.rmtree(self.folder)
-        self._move(earlier, self.folder)
-        _prune(earlier.parent, self.run.root)
-
-    def _move(self, source: Path, target: Path) -> None:
-        """Rename a folder; the lock on this stage is then held on the file that lies there."""
-        if held := HELD.pop(self.folder, None):
-            held.close()
-        source.rename(target)
-        _take(self.folder)
-
-    def _earlier(self) -> list[Path]:
-        """Folders of this stage's work that was set aside."""
-        root = self.run.root
-        return [path for path in root.glob(f"{ASIDE}/*/{self.folder.relative_to(root)}") if path.is_dir()]
-
-    def _aside_of(self, earlier: Path) -> str:
-        return "/".join(earlier.relative_to(self.run.root).parts[:2])
-
-    def _forget(self, earlier: Path) -> None:
-        """Remove what was set aside."""
-        if self.stage.beside:
-            (earlier / self.stage.beside).unlink(missing_ok=True)
-        shutil.rmtree(earlier, ignore_errors=True)
-        _prune(earlier.parent, self.run.root)
 
     def _clear(self) -> None:
         """Remove what another run of this stage wrote."""
@@ -230,8 +186,8 @@ class StageRun(Generic[P]):
             **provenance.peak_memory(),
         }
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        for earlier in self._earlier():
-            self._forget(earlier)
+        if self.stage.costly:
+            aside.forget(self.run.root, self.folder, self.stage.beside)
         if held := HELD.pop(self.folder, None):
             held.close()
         return manifest
@@ -316,20 +272,6 @@ def read_mark(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _numbered(path: Path) -> Iterator[Path]:
-    """``path``, then the same with -2, -3, ... after its name."""
-    yield path
-    yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
-
-
-def _prune(folder: Path, root: Path) -> None:
-    """Remove a folder that is empty, and those above it that are then."""
-    with suppress(OSError):
-        while folder != root:
-            folder.rmdir()
-            folder = folder.parent
-
-
 def _check_input(path: Path) -> None:
     giver = BY_FOLDER.get(path.parent.name)
     writer = giver.notebook if giver else "its stage"
@@ -347,3 +289,14 @@ def _take(folder: Path) -> None:
         HELD[folder] = lock(folder / LOCK)
     except BlockingIOError:
         raise InputError(f"{folder}: another process runs this stage; wait for it, or shut its kernel down") from None
+
+
+@contextmanager
+def _released(folder: Path) -> Iterator[None]:
+    """Let go of a stage's lock while its folder is moved, and take that of the folder which is there then."""
+    if held := HELD.pop(folder, None):
+        held.close()
+    try:
+        yield
+    finally:
+        _take(folder)

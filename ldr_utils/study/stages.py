@@ -193,6 +193,12 @@ BY_NOTEBOOK = {stage.notebook: stage for stage in STAGES}
 BY_FOLDER = {stage.folder.rpartition("/")[2]: stage for stage in STAGES}
 
 
+def ancestors(name: str) -> set[str]:
+    """A stage and all that it starts from, directly or not."""
+    reads = {read.rpartition(":")[2] for read in BY_NAME[name].reads} - {name}
+    return {name}.union(*(ancestors(read) for read in reads if read != "training"))
+
+
 @dataclass(frozen=True)
 class Place:
     """A stage of one model M_t of one arm."""
