@@ -91,6 +91,11 @@ def test_every_room_says_its_job_in_one_line_and_hands_nothing_on(room: str) -> 
     assert "\n" not in said
 
 
+def test_the_main_arm_is_named_in_one_file() -> None:
+    places = [*PACKAGE.rglob("*.py"), ROOT / "Snakefile"]
+    assert [path.name for path in places if '"lidr"' in path.read_text(encoding="utf-8")] == ["arms.py"]
+
+
 # What a stage is
 
 
