@@ -15,7 +15,7 @@ from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps, read_jsonl
-from ldr_utils.study.params import StudyParams, load_params
+from ldr_utils.study.params import PER_RUN, StudyParams, load_params
 
 ROWS = [{"id": f"prompt-{k}", "text": "Größe \u0e44\u0e17\u0e22 1e5", "n": [k, None, {"a": -1.5}]} for k in range(3)]
 BYTES = "".join(dumps(row) + "\n" for row in ROWS).encode()
@@ -92,7 +92,7 @@ def parsed(path: Path, text: str) -> StudyParams | None:
 def test_any_value_of_any_key_is_valid_or_refused(tmp_path: Path, key: str, value: Any) -> None:
     params = parsed(tmp_path / "params.yaml", yaml.safe_dump({key: value}))
     if params is not None:  # what is valid can be written into a run folder, and is the same when it is read from there
-        text = yaml.safe_dump(params.model_dump(exclude={"t", "arm", "run_dir"}), allow_unicode=True)
+        text = yaml.safe_dump(params.model_dump(exclude=PER_RUN), allow_unicode=True)
         assert parsed(tmp_path / "params.yaml", text) == params
 
 

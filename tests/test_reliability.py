@@ -23,7 +23,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, is_locked, lock
 from ldr_utils.study.manifests import damaged, repair
-from ldr_utils.study.params import load_params
+from ldr_utils.study.params import PER_RUN, load_params
 from ldr_utils.study.paths import ROOT
 from ldr_utils.study.stages import places
 
@@ -289,7 +289,7 @@ def test_status_of_another_folder_is_refused(tmp_path: Path) -> None:
 def test_status_lists_what_snakemake_would_make(tmp_path: Path) -> None:
     """The Snakefile alone decides the order; the table must not miss one of its stages."""
     study = load_params(ROOT / "params" / "smoke.yaml")
-    config = {"params": study.model_dump(exclude={"t", "arm", "run_dir"}), "until": "report"}
+    config = {"params": study.model_dump(exclude=PER_RUN), "until": "report"}
     write_text(tmp_path / "config.json", json.dumps(config))
     words = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--nolock", "--dry-run"]
     words += ["--configfile", str(tmp_path / "config.json"), "--summary"]
