@@ -156,7 +156,9 @@ def test_another_judge_costs_verdicts_and_nothing_else(
     judge = ["judge=openai", "judge_model=m", f"judge_url={servers[0].url}"]
     done = run(out, *(word for change in judge for word in ("--set", change)))
     assert done.returncode == 0, done.stderr
-    started = {line.split("] started")[0].split()[-1] for line in done.stderr.splitlines() if "started" in line}
+    started = {
+        line.split("] started")[0].split()[-1].strip("[") for line in done.stderr.splitlines() if "started" in line
+    }
     assert started == {"04b_premise", "06_x_alpacaeval", "08_report"}
     assert costly(out) == before
     assert (out / "judge_cache.jsonl").exists()
