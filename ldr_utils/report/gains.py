@@ -22,8 +22,6 @@ from ldr_utils.study.stages import models as evaluated
 from ldr_utils.study.stages import places
 from ldr_utils.study.text import markdown
 
-TASKS = tuple(TEST_SETS)
-PAPER_METRIC = {name: test.paper_metric for name, test in TEST_SETS.items()}
 ABLATION = [("mgsm", "non-dominant"), ("mgsm", "dominant"), ("mgsm", "unseen"), ("x_alpacaeval", "non-dominant")]
 ALPHA = 0.05
 
@@ -90,7 +88,7 @@ def levels(runs: Sequence[Run], params: ReportParams, task: str, metric: str = "
     table = []
     for arm, t in models(params):
         scores = problem_scores(runs, task, arm, t, metric)
-        add = partial(result_rows, params, arm, f"M{t}", task, metric or PAPER_METRIC[task])
+        add = partial(result_rows, params, arm, f"M{t}", task, metric or TEST_SETS[task].paper_metric)
         found = mean_interval(scores[[lang for lang in params.all_languages if lang in scores]])
         table += add({lang: found[lang] for lang in found if lang != "avg"})
         for split, languages in splits(params).items():

@@ -94,22 +94,26 @@ def answers_are_its_own(params: ArmParams) -> bool:
 def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:
     """Rows of results.csv, task ``reward`` of M_t; without ``scores`` reward accuracy alone."""
     found = Rows(params, "reward")
-    for kind in ("self_generation", "self_translation"):
-        if scores is None:
-            break
-        own = judged(scores[scores["kind"] == kind])
-        table = own.pivot_table(index="id", columns="lang", values="score")
-        present = [lang for lang in params.languages if lang in table]  # others have no score at all
-        if not present:
-            continue
-        intervals = mean_interval(table[present] / 10)
-        found.add_values(kind, {lang: times(10, intervals[lang]) for lang in present})
+    if scores is not None:
+        _add_scores(found, scores)
     for lang in params.languages:
         decided = rewards[(rewards["lang"] == lang) & rewards["agrees"].notna()]
         if len(decided):  # several pairs of one problem (one a language) are one unit of resampling
             mean = decided.groupby("id")["agrees"].mean().to_frame(lang)
             found.add_values("accuracy", {lang: mean_interval(mean)[lang]})
     return found.rows
+
+
+def _add_scores(found: Rows, scores: pd.DataFrame) -> None:
+    """Mean scores (0-10) of what M_t writes itself, and of what it translates."""
+    for kind in ("self_generation", "self_translation"):
+        own = judged(scores[scores["kind"] == kind])
+        table = own.pivot_table(index="id", columns="lang", values="score")
+        present = [lang for lang in found.params.languages if lang in table]  # others have no score at all
+        if not present:
+            continue
+        intervals = mean_interval(table[present] / 10)
+        found.add_values(kind, {lang: times(10, intervals[lang]) for lang in present})
 
 
 def attrition_rows(pairs: PairSet, params: ArmParams) -> list[dict[str, Any]]:

@@ -56,9 +56,6 @@ class Run:
     def data(self) -> Path:
         return self.root / "data"
 
-    def prompts(self, t: int) -> Path:
-        return self.data / f"iteration{t}"
-
     def test_set(self, task: str) -> Path:
         return self.data / task
 
@@ -72,10 +69,6 @@ class Run:
     def pairs(self, t: int, arm: str = MAIN) -> Path:
         """Folder of the pairs that an arm's M_{t+1} is trained on."""
         return self.root / pairs_name(t, arm)
-
-    def adapter(self, t: int, arm: str = MAIN) -> list[Path]:
-        """Manifest of M_t's adapter; none for M_0."""
-        return [] if t == 0 else [self.stage(t, "adapter", arm) / "manifest.json"]
 
 
 def model_name(t: int, arm: str) -> str:

@@ -103,7 +103,7 @@ class StageRun(Generic[P]):
     def _decides(self, path: Path) -> bool:
         """Whether the content of an input decides what is kept."""
         giver = BY_FOLDER.get(path.parent.name)
-        return not self.stage.costly or (giver is not None and giver.name in ("training", "pairs"))
+        return not self.stage.costly or (giver is not None and bool(giver.products))
 
     def _name(self, path: Path) -> str:
         """``path`` relative to the run folder or the repository, whichever holds it."""
@@ -252,8 +252,8 @@ def differences(then: dict[str, Any] | None, now: dict[str, Any], params: Common
         found.append(f"the code of {now['stage']} changed")
     fields = type(params).model_fields
     for key, value in now["params"].items():
-        before = then["params"].get(key, json.loads(json.dumps(fields[key].default)))
-        if before != json.loads(json.dumps(value)):
+        before = then["params"].get(key, fields[key].default)
+        if before != value:
             found.append(f"{key} {before} -> {value}")
     found += [f"{key} is no parameter any more" for key in then["params"].keys() - now["params"].keys()]
     names = then["inputs"].keys() | now["inputs"].keys()
