@@ -59,10 +59,18 @@ MOST = {
     "num_kv_shared_layers": 0,
     "num_nextn_predict_layers": 0,
     "block_multiple_of": 32,
-    "conv_dim": WIDTH,
+    "d_model": WIDTH,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": HEADS,
+    "decoder_attention_heads": HEADS,
+    "encoder_ffn_dim": WIDTH,
+    "decoder_ffn_dim": WIDTH,
 }
 SAID = (f"It is 18.{CLOSE_TAG}", f"So{CLOSE_TAG}", CLOSE_TAG)  # a model's words, to choose from
+SENTENCES = ("It is 18.", "18", "a")  # likewise, of a model that does nothing but translate
 Q = 0.75  # cosine of neighbours on the path: beats a repetition penalty of 1.1, and grows slowly enough for bfloat16
+LOUD = 30.0
 FAINT = 0.01  # of the usual weights: what the layers may add
 
 
@@ -113,18 +121,22 @@ def shrink(
         When the config is of no architecture that transformers knows.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = reduced(AutoConfig.from_pretrained(source, trust_remote_code=False))
         _check_vocabulary(tokenizer, config, source)
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise InputError(f"base_model: {source} cannot be shrunk ({reason}); its architecture is not known") from None
-    path = list(paths) if paths else [[token] for token in words(tokenizer, source)]
+    if config.is_encoder_decoder:
+        path, loudness = [[token] for token in sentence(tokenizer)], LOUD  # its positions are added to the embeddings
+    else:
+        path = list(paths) if paths else [[token] for token in words(tokenizer, source)]
     _teach(model, path, loudness)
     model.to(torch.bfloat16).save_pretrained(target)
     for pattern in SMALL_FILES:
@@ -149,6 +161,15 @@ def words(tokenizer: Any, source: Path) -> list[int]:
         if len({*ids, *end}) == len(ids) + len(end):
             return [*ids, *end]
     return end
+
+
+def sentence(tokenizer: Any) -> list[int]:
+    """What a translation model is to say; each token once."""
+    for text in SENTENCES:
+        ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+        if len(set(ids)) == len(ids):
+            break
+    return [*ids, tokenizer.eos_token_id]
 
 
 def end_of_turn(tokenizer: Any, source: Path) -> list[int]:

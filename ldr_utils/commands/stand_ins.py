@@ -305,19 +305,12 @@ def make_stand_in(folder: Path, name: str, hub_name: str = "") -> None:
 
 
 def make_translator(folder: Path, languages: list[str]) -> None:
-    """Write a translation model of NLLB's classes with random weights, which knows ``languages``, to ``folder``."""
-    import torch
-    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+    """Write all of a translation model of NLLB's classes but its weights; it knows ``languages``."""
+    from transformers import M2M100Config, NllbTokenizer
 
     letters = "▁0123456789+-=.:,<>/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     vocabulary = {token: k for k, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
     codes = [LANGUAGES[lang].flores for lang in languages]
     tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], extra_special_tokens=codes, src_lang=codes[0])
-    torch.manual_seed(0)
-    small = {"layers": 1, "attention_heads": 2, "ffn_dim": 32}
-    sizes = {f"{side}_{what}": value for side in ("encoder", "decoder") for what, value in small.items()}
-    config = M2M100Config(
-        vocab_size=len(tokenizer), d_model=32, max_position_embeddings=1024, decoder_start_token_id=2, **sizes
-    )
-    M2M100ForConditionalGeneration(config).save_pretrained(folder)
+    M2M100Config(vocab_size=len(tokenizer), decoder_start_token_id=tokenizer.eos_token_id).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
