@@ -24,8 +24,8 @@ from ldr_utils.commands import device as machine
 from ldr_utils.commands import doctor, model_files
 from ldr_utils.commands.device import GIB, Check, Device
 from ldr_utils.commands.doctor import check_packages, diagnose, exit_code, render
-from ldr_utils.commands.memory import KNOWN, KNOWN_SEQ2SEQ, parameter_count
 from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.commands.shapes import KNOWN, KNOWN_SEQ2SEQ, parameter_count
 from ldr_utils.data import downloads as published_files
 from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import unreachable

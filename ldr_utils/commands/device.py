@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ldr_utils.commands import memory
+from ldr_utils.commands import shapes
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
@@ -108,7 +108,7 @@ def _ram() -> tuple[int, int]:
     return free, total
 
 
-def check_device(device: Device, shape: memory.Shape | None) -> Check:
+def check_device(device: Device, shape: shapes.Shape | None) -> Check:
     """GPU, its compute capability, and whether torch has kernels for it."""
     room = f"{device.free / GIB:.1f} of {device.total / GIB:.1f} GiB free"
     if device.gpu:
@@ -121,7 +121,7 @@ def check_device(device: Device, shape: memory.Shape | None) -> Check:
     if shutil.which("nvidia-smi"):
         why = "does not reach the GPU (see nvidia-smi)" if device.cuda else "is a build without CUDA"
         return Check("device", "warn", f"{found}; a GPU seems to be there, but torch {why}")
-    if shape and (count := memory.parameter_count(shape)) > CPU_PARAMETERS:
+    if shape and (count := shapes.parameter_count(shape)) > CPU_PARAMETERS:
         return Check("device", "warn", f"{found}; {count / 1e9:.1f} billion parameters on a CPU take days: use a GPU")
     return Check("device", "ok", found)
 

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import memory
+from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -226,7 +226,7 @@ def check_disk(params: StudyParams, models: list[Model], out: Path | None = None
     return Check("disk", verdict, "; ".join(details))
 
 
-def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
+def run_bytes(params: StudyParams, shape: shapes.Shape | None) -> int:
     """Estimate of a finished run folder in bytes.
 
     Adapters in float32 for every iteration and arm; two checkpoints (the next is written before the last is removed)
@@ -234,7 +234,7 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
     four bytes a token; 0.2 GiB of notebooks and figures.
     """
     models = params.iterations * len(params.arms)
-    adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
+    adapter = shapes.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
     training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
     testing = (
         2
@@ -259,7 +259,7 @@ def check_judge_key(params: StudyParams) -> Check:
     return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
 
 
-def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
     """The training plan against the device's free memory."""
     if shape is None:
         return Check("memory: training", "warn", "not planned: the model's sizes are not known (see base model)")
@@ -281,7 +281,7 @@ def check_training(params: StudyParams, shape: memory.Shape | None, device: Devi
 
 
 def check_generation(
-    params: StudyParams, shape: memory.Shape | None, device: Device, name: str = "memory: generation"
+    params: StudyParams, shape: shapes.Shape | None, device: Device, name: str = "memory: generation"
 ) -> Check:
     """The plan of the backend that would generate against the device, and the answers against the model's positions."""
     if shape is None:
@@ -315,7 +315,7 @@ def check_translation(params: StudyParams, translator: Model, device: Device) ->
     return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
 
 
-def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     def plan(changes: dict[str, Any]) -> memory.Plan:
         return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
 
@@ -325,11 +325,12 @@ def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, dev
     return _against(name, plan, remedies, device.free, note)
 
 
-def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_vllm(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     """vLLM takes its share of the device at once: it must be free, and hold the model and one whole sequence."""
+    step = memory.vllm_step(device.total, device.gpu)
 
     def plan(changes: dict[str, Any]) -> memory.Plan:
-        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r, step)
 
     if device.gpu is None:
         return _against(name, plan, [], device.free, "vLLM on a CPU")
@@ -337,7 +338,7 @@ def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Dev
     if share > device.free:
         detail = f"vLLM takes {_size(share)}, but {_size(device.free)} of {_size(device.total)} are free"
         return Check(name, "fail", f"{detail}; set gpu_memory: {int(100 * device.free / device.total) / 100}")
-    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts"
+    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts, {step.tokens} tokens a step"
     return _against(name, plan, [{"max_model_len": memory.longest_sequence(params)}], share, note)
 
 
