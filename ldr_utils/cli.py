@@ -12,7 +12,7 @@ from typing import NoReturn
 from ldr_utils.commands.run import run_study
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params
-from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.paths import NOTEBOOKS, run_folder
 from ldr_utils.study.stages import STAGES
 from ldr_utils.study.text import one_line
 
@@ -35,6 +35,16 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)")
     names = [stage.name for stage in STAGES]
     run.add_argument("--until", choices=names, default="report", metavar="STAGE", help="one of %(choices)s")
+    run.add_argument("--no-rehearsal", action="store_true", help="start at once, on a model that is not ours too")
+    rehearse = commands.add_parser("rehearse", help="play a whole study small, before it is paid for")
+    rehearse.add_argument("params", type=Path, nargs="+", help="files of params/")
+    rehearse.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    rehearse.add_argument("--out", type=Path, metavar="DIR", help="where it is played, and kept (default: temporary)")
+    rehearse.add_argument("--short", action="store_true", help="one iteration in one process, no look at the machine")
+    rehearse.add_argument("--offline", action="store_true", help="no word to the network: stand-ins for what is there")
+    rehearse.add_argument(
+        "--cores", type=int, default=os.cpu_count() or 1, help="processor cores to use (default: all)"
+    )
     doctor = commands.add_parser("doctor", help="say whether a study would run on this machine")
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
@@ -84,6 +94,28 @@ def _doctor(params: StudyParams, out: Path | None) -> int:
     return exit_code(checks)
 
 
+def _rehearse(options: argparse.Namespace) -> int:
+    from ldr_utils.commands.rehearse import rehearse, render
+
+    studies = [load_params(path, options.set) for path in options.params]
+    broken = False
+    for study in studies:
+        out = options.out / study.study if options.out and len(studies) > 1 else options.out
+        found = rehearse(study, out, short=options.short, offline=options.offline, cores=options.cores)
+        print(render(found), flush=True)
+        broken |= bool(found.breaks)
+    return 2 if broken else 0
+
+
+def _run(options: argparse.Namespace, params: StudyParams) -> int:
+    if not options.no_rehearsal:
+        from ldr_utils.commands.rehearse import before_a_run
+
+        if not before_a_run(params, run_folder(params.study, options.out), options.cores):
+            return 2
+    return run_study(params, options.out, options.cores, options.until)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point: 0 on success, 1 on a failed stage, 2 on bad input or an unfit machine, 130 when stopped."""
     try:
@@ -99,13 +131,16 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "status":
             print(_status(options.run))
             return 0
+        if options.command == "rehearse":
+            _stop_as_ctrl_c()
+            return _rehearse(options)
         params = load_params(options.params, options.set)
         if options.command == "doctor":
             return _doctor(params, options.out)
         if options.cores < 1:
             raise InputError(f"--cores {options.cores}: must be at least 1")
         _stop_as_ctrl_c()
-        return run_study(params, options.out, options.cores, options.until)
+        return _run(options, params)
     except InputError as error:
         print(f"ldr: {one_line(str(error))}", file=sys.stderr)
         return 2

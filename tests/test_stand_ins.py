@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ldr_utils.commands.memory import KNOWN
+from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.commands.stand_ins import FAMILIES, family_of, make_stand_in, make_tokenizer
 from ldr_utils.policy.load import load_tokenizer
 from ldr_utils.study.errors import InputError

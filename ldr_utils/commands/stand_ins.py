@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.commands import memory
+from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.micro.pretrain import document, render
 from ldr_utils.policy.prompts import CLOSE_TAG, OPEN_TAG
@@ -284,7 +284,7 @@ def make_stand_in(folder: Path, name: str, hub_name: str = "") -> None:
     name : str
         A key of ``FAMILIES``.
     hub_name : str
-        The model it stands for; its number of positions is taken over where it is known (``memory.KNOWN``).
+        The model it stands for; its number of positions is taken over where it is known (``shapes.KNOWN``).
     """
     from transformers import AutoConfig, GenerationConfig
 
@@ -295,7 +295,7 @@ def make_stand_in(folder: Path, name: str, hub_name: str = "") -> None:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    known = memory.KNOWN.get(hub_name.rpartition("/")[2].lower())
+    known = KNOWN.get(hub_name.rpartition("/")[2].lower())
     positions = {"max_position_embeddings": known.positions} if known and known.positions else {}
     config = AutoConfig.for_model(family.architecture, **ids, **positions, **dict(family.sizes))
     config.vocab_size = len(tokenizer)
