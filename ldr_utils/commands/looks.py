@@ -22,9 +22,11 @@ from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import StudyParams
+from ldr_utils.study.records import Asked
 from ldr_utils.study.text import one_line
 
 Outcome = Literal["holds", "to mind", "would break", "not tried"]
+OUTCOMES: tuple[Outcome, ...] = ("holds", "not tried", "to mind", "would break")  # from good to bad
 WEIGHT_SECONDS = 60.0  # for reading the weights through; a large model on a slow disk is read in part
 
 
@@ -88,7 +90,7 @@ def look_at_weights(folder: Path, tokens: int) -> str:
     started, seen = time.monotonic(), 0
     for file in files:
         with safe_open(file, "pt") as tensors:
-            for name in tensors.keys():
+            for name in tensors.keys():  # noqa: SIM118 (it is no dict)
                 if time.monotonic() - started > WEIGHT_SECONDS:
                     return f"the first {seen} tensors are finite; the rest was not read within {WEIGHT_SECONDS:.0f} s"
                 tensor = tensors.get_tensor(name)
@@ -145,8 +147,8 @@ def ask_the_judge(study: StudyParams, folder: Path) -> str:
         When there is no verdict, with what the server says.
     """
     own = study.model_copy(update={"run_dir": str(folder), "judge_concurrency": 1})
-    record = {"id": "rehearsal", "lang": study.dominant, "prompt": "What is 9 + 9?"}
-    (verdict,) = make_judge(own, study.all_languages).prefer([Case(record, "9 + 9 = 18.", "I do not know.")])  # type: ignore[list-item]
+    question: Asked = {"id": "rehearsal", "lang": study.dominant, "prompt": "What is 9 + 9?"}
+    (verdict,) = make_judge(own, study.all_languages).prefer([Case(question, "9 + 9 = 18.", "I do not know.")])
     if verdict.status != "ok":
         raise InputError(f"judge_model: {study.judge_model} gave no verdict ({verdict.status}); choose another model")
     return f"{study.judge_model} prefers the right answer with {verdict.preference:.2f}"
@@ -183,7 +185,12 @@ def _moved(adapters: list[Path]) -> str:
 
 
 def merged(rows: list[Row], row: Row) -> list[Row]:
-    """``rows`` with one more, unless one of the same name said already that it would break."""
-    if any(own.name == row.name and own.outcome == "would break" for own in rows):
-        return rows
-    return [*rows, replace(row, detail=one_line(row.detail))]
+    """``rows`` with one more; of two with one name the worse stands, and two that were not tried become one."""
+    row = replace(row, detail=one_line(row.detail))
+    twin = next((own for own in rows if own.name == row.name), None)
+    if twin is None:
+        return [*rows, row]
+    if twin.outcome == row.outcome == "not tried":
+        row = replace(row, detail=f"{row.detail}; {twin.detail}")
+    kept = max(row, twin, key=lambda own: (OUTCOMES.index(own.outcome), own is row))
+    return [kept if own is twin else own for own in rows]

@@ -32,7 +32,7 @@ from ldr_utils.commands.looks import (
     tried,
 )
 from ldr_utils.commands.preflight import REHEARSED
-from ldr_utils.commands.props import OURS, Props, set_up
+from ldr_utils.commands.props import OURS, Props, offline_hub, set_up
 from ldr_utils.commands.run import run_study, write_config
 from ldr_utils.policy.load import base_source, load_tokenizer
 from ldr_utils.study import provenance
@@ -162,8 +162,13 @@ def tried_room(study: StudyParams, source: Path, data: Path) -> Row:
 
 
 def _doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterator[Row]:
-    for check in diagnose(study, run):
+    asked = study.model_copy(update={"judge": "rubric", "second_judge": "none"}) if offline else study
+    with offline_hub(offline):
+        checks = diagnose(asked, run)
+    for check in checks:
         row = Row(check.name, OF_THE_DOCTOR[check.verdict], check.detail)
+        if offline and row.name.startswith("judge"):
+            continue
         if offline and row.outcome == "would break" and (row.name in OF_THE_MACHINE or row.name.startswith("memory")):
             row = Row(row.name, "not tried", f"offline; on this machine the doctor says: {row.detail}")
         yield row
@@ -319,7 +324,7 @@ def remember(study: StudyParams, root: Path, found: Rehearsal) -> None:
 
 
 def before_a_run(study: StudyParams, root: Path, cores: int) -> bool:
-    """The first step of ``ldr run`` on a model that is not ours: a rehearsal, once. Returns whether the run may start."""
+    """The first step of ``ldr run`` on a model that is not ours: a rehearsal, once; returns whether it may start."""
     if study.base_model == OURS or is_rehearsed(study, root):
         return True
     print("ldr: rehearsing first, which takes minutes (--no-rehearsal leaves it out)", file=sys.stderr, flush=True)

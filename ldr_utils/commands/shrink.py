@@ -136,7 +136,7 @@ def shrink(
     if config.is_encoder_decoder:
         path, loudness = [[token] for token in sentence(tokenizer)], LOUD  # its positions are added to the embeddings
     else:
-        path = list(paths) if paths else [[token] for token in words(tokenizer, source)]
+        path = [list(place) for place in paths] or [[token] for token in words(tokenizer, source)]
     _teach(model, path, loudness)
     model.to(torch.bfloat16).save_pretrained(target)
     for pattern in SMALL_FILES:
