@@ -59,12 +59,16 @@ class Props:
         """
         try:
             self.real[name] = own()
+            return
         except InputError as error:
-            (self.made if offline else self.breaks)[name] = str(error)
-            if offline:
-                self.made[name] = instead()
-            else:
-                instead()
+            line = str(error)
+        except Exception as error:  # of a package that stumbles over the study's files
+            line = f"{type(error).__name__}: {error}"
+        played = instead()
+        if offline:
+            self.made[name] = played
+        else:
+            self.breaks[name] = line
 
 
 @contextmanager
@@ -121,7 +125,7 @@ def _small(study: StudyParams, iterations: int) -> StudyParams:
         "round_trip_sample": 1,
         "tax_problems": ROWS,
         "epochs": 1,
-        "warmup_steps": 1,
+        "warmup_steps": 0,
         "save_steps": 2,
         "threads": 1,
         "train_batch_size": 2,

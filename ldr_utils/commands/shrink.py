@@ -94,9 +94,7 @@ def small_files(name: str) -> Path:
         raise InputError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
 
 
-def shrink(
-    source: Path, target: Path, paths: Sequence[Sequence[int]] | None = None, loudness: float = 0.1
-) -> list[str]:
+def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loudness: float = 0.1) -> list[str]:
     """Write a shrunk copy of a model to ``target``.
 
     Parameters
