@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import yaml
-
 from ldr_utils.commands.device import cpu_trouble, probe
 from ldr_utils.commands.hours import hours_line, slow_backend
 from ldr_utils.commands.lifeline import die_with_parent
@@ -27,7 +25,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, lock
 from ldr_utils.study.manifests import repair
-from ldr_utils.study.params import PER_RUN, StudyParams
+from ldr_utils.study.params import PER_RUN, StudyParams, write_yaml
 from ldr_utils.study.paths import ROOT, Run, run_folder
 from ldr_utils.study.stages import places
 
@@ -117,7 +115,7 @@ def _write_config(run: Run, params: StudyParams, until: str) -> Path:
     values = params.model_dump(exclude=PER_RUN)
     config = run.root / "snakemake.json"
     try:
-        write_text(run.params, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_text(run.params, write_yaml(values))
         write_text(config, json.dumps({"params": values, "until": until}))
     except OSError as error:
         raise InputError(f"{run.root}: cannot be written ({error.strerror}); make room, or give --out") from None
