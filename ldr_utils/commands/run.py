@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ldr_utils.commands.device import cpu_trouble, probe
+from ldr_utils.commands.execute import socket_folder
 from ldr_utils.commands.hours import hours_line, slow_backend
 from ldr_utils.commands.lifeline import die_with_parent
 from ldr_utils.commands.model_files import shape_of
@@ -68,6 +69,7 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(run.root), "--configfile", str(config), "--cores", str(cores)]
         command += ["--rerun-incomplete", "--nolock"]  # its lock outlives a killed run; ours does not
+        command += ["--scheduler", "greedy"]  # the other one calls a solver through a shell, with paths unquoted
         if shutil.which("nvidia-smi"):  # two models side by side would not fit one GPU
             command += ["--resources", "gpu=1"]
         command += ["--quiet", "host", "progress", "reason", "rules"]
@@ -129,10 +131,10 @@ def _run(command: list[str], claim: BinaryIO) -> int:
     killed, and a kill is quicker and quieter than asking. It inherits the lock, so that the run stays claimed for as
     long as anything of it is alive.
     """
-    with tempfile.TemporaryDirectory(prefix="ldr-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(prefix="ldr-", ignore_cleanup_errors=True) as scratch, socket_folder() as sockets:
         process = subprocess.Popen(
             command,
-            env=os.environ | {"TMPDIR": scratch},
+            env=os.environ | {"TMPDIR": scratch, "LDR_SOCKETS": sockets},
             pass_fds=[claim.fileno()],
             process_group=0,
             preexec_fn=partial(die_with_parent, os.getpid()),
