@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import memory, shapes
+from ldr_utils.commands import hours, memory, shapes
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -27,6 +27,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
+BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -66,6 +67,10 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         _guarded("memory: training", lambda: check_training(params, model.shape, device)),
         _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
     ]
+    if device.gpu:
+        checks.append(_guarded("compiler", machine.check_compiler))
+    if params.source == "published":
+        checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
     return checks
@@ -277,7 +282,23 @@ def check_training(params: StudyParams, shape: shapes.Shape | None, device: Devi
     full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
     if full > plan({}).logits:
         note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
-    return _against("memory: training", plan, remedies, device.free, note)
+    check = _against("memory: training", plan, remedies, device.free, note)
+    if check.verdict == "ok" and device.gpu and (more := _fuller(params, plan, MARGIN * device.free)):
+        settings = ", ".join(f"{key}: {value}" for key, value in more.items())
+        check = Check(check.name, "ok", f"{check.detail}; room for {settings}, faster at the same optimizer step")
+    return check
+
+
+def _fuller(params: StudyParams, plan: Callable[[dict[str, Any]], memory.Plan], room: float) -> dict[str, int] | None:
+    """The smallest micro-batch that keeps a GPU busy, or the largest that fits, at as many pairs a step."""
+    best, pairs = None, params.train_batch_size * params.gradient_accumulation
+    size = params.train_batch_size
+    for larger in (n for n in range(size + 1, pairs + 1) if pairs % n == 0):
+        change = {"train_batch_size": larger, "gradient_accumulation": pairs // larger}
+        if 2 * size * params.max_length >= BUSY_TOKENS or plan(change).total > room:
+            break
+        best, size = change, larger
+    return best
 
 
 def check_generation(
@@ -299,6 +320,15 @@ def check_generation(
     detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
     verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
     return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+
+
+def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
+    """Hours and the judge's price, estimated; a large model on a GPU is many times faster with vLLM."""
+    if shape is None:
+        return Check("time", "warn", "not estimated: the model's sizes are not known (see base model)")
+    said = hours.hours_line(params, device, shape)
+    slow = hours.slow_backend(params, device, shape)
+    return Check("time", "warn" if slow else "ok", said + (f"; {slow}" if slow else ""))
 
 
 def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:

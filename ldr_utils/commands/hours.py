@@ -11,7 +11,7 @@ from ldr_utils.commands.device import GIB, Device
 from ldr_utils.commands.shapes import KNOWN, Shape, parameter_count
 from ldr_utils.data.coverage import check_languages, languages_with_references
 from ldr_utils.judges.endpoint import needs_key
-from ldr_utils.policy.backends import choose_backend, vllm_is_installed
+from ldr_utils.policy.backends import VLLM_CAPABILITY, choose_backend, vllm_is_installed
 from ldr_utils.scores.mt_bench import TURNS, read_questions
 from ldr_utils.scores.premise import answers_are_its_own
 from ldr_utils.study.arms import ARMS
@@ -33,9 +33,9 @@ class Speed(NamedTuple):
     flops: float
 
 
-# Not measured but for the CPU (params/smollm2-cpu.yaml): a model of 8 billion parameters at 2,500 and 1,200 tokens/s with
-# vLLM on 80 and 24 GB, and a sixth of that with transformers; one of 1.5 billion at 250 on a T4; matrix products at 100,
-# 40 and 8 TFLOP/s.
+# Not measured but for the CPU (params/smollm2-cpu.yaml): a model of 8 billion parameters at 2,500 and 1,200 tokens/s
+# with vLLM on 80 and 24 GB, and a sixth of that with transformers; one of 1.5 billion at 250 on a T4; matrix products
+# at 100, 40 and 8 TFLOP/s.
 LARGE_GPU = Speed(2500 * 8e9, 400 * 8e9, 100e12)
 MEDIUM_GPU = Speed(1200 * 8e9, 200 * 8e9, 40e12)
 SMALL_GPU = Speed(250 * 1.5e9, 250 * 1.5e9, 8e12)
@@ -204,6 +204,16 @@ def hours_line(params: StudyParams, device: Device, shape: Shape) -> str:
     asked = f"; up to {calls:,} questions to the judge" + (f", {usd:,.0f} USD" if usd else "")
     where = device.gpu or "a CPU"
     return f"about {sum(hours.values()):.1f} hours on {where}, an estimate ({by_stage}){asked}"
+
+
+def slow_backend(params: StudyParams, device: Device, shape: Shape) -> str | None:
+    """What to say where transformers generates from a large model on a GPU that vLLM would use better."""
+    backend = choose_backend(params, vllm_is_installed(), device.capability).name
+    if backend == "vllm" or device.capability < VLLM_CAPABILITY or parameter_count(shape) < 1e9:
+        return None
+    faster = speed_of(device).vllm / speed_of(device).transformers
+    how = "install vllm (docs/real-models.md, Backends)" if not vllm_is_installed() else "set backend: vllm"
+    return f"transformers generates, some {faster:.0f} times slower than vLLM; {how}"
 
 
 def total_calls(params: StudyParams) -> int:

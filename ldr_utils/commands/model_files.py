@@ -77,6 +77,17 @@ def _hub_model(name: str, role: Role) -> Model:
     return Model(Check(role, "ok", found), shape, True, seq2seq)
 
 
+def shape_of(name: str) -> shapes.Shape | None:
+    """Sizes of a model as far as they are on this machine: of a folder, of the hub's cache, or by its name."""
+    from huggingface_hub import try_to_load_from_cache
+
+    local = from_root(name)
+    if missing_folder(name) or not local.exists():
+        cached = None if missing_folder(name) else try_to_load_from_cache(name, CONFIG)
+        return _read_sizes(Path(cached).parent)[0] if isinstance(cached, str) else shapes.KNOWN.get(_bare(name))
+    return _read_sizes(local)[0]
+
+
 def _ask_hub(name: str) -> str | None:
     """What keeps the model from being downloaded, or None; asked in a thread because DNS knows no timeout."""
     answers: list[str | None] = []
