@@ -17,6 +17,8 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import from_root
 
+REHEARSED = "rehearsal.json"  # in a run folder: what was rehearsed, and held
+
 
 def check_inputs(params: StudyParams) -> None:
     """Look at the models and how they are spoken to, the judge's key, the data and MT-Bench's questions.
@@ -69,5 +71,7 @@ def check_run_folder(root: Path) -> None:
     if not root.is_dir() or (root / "params.yaml").exists():
         return
     for path in root.iterdir():
+        if path.name == REHEARSED:  # before the run
+            continue
         if not path.name.startswith(".") and path.suffix != ".tmp":  # which a run killed at its start leaves
             raise InputError(f"{root}: holds {path.name}, but is no run folder; give an empty or a new one with --out")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ldr_utils.policy.chat import MOMENT, PLAIN, Chat, Message, Settings, read_chat
 from ldr_utils.policy.generate import own_decoding
+from ldr_utils.policy.gpu import check_reach
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.manifests import manifests, read_manifest
 from ldr_utils.study.params import ModelParams
@@ -117,6 +118,7 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
     from safetensors import SafetensorError
 
     try:
+        check_reach(f"{key}: {name}", kind, base_source(name))
         return kind.from_pretrained(
             base_source(name),
             revision=revision_of(name),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.policy.generate import Completion, decode, own_decoding
+from ldr_utils.policy.gpu import check_reach
 from ldr_utils.policy.load import (
     PROBE,
     ModelKey,
@@ -70,7 +71,7 @@ class VllmGenerator:
         adapter = _adapter(params, t) if t > 0 else None
         chat = load_chat(name, key, settings_of(params, key))
         stops = set(own_decoding(_generation_config(name), chat).eos_token_id)
-        loaded = cls(Policy(start_engine(params, adapter, name), chat), adapter, params, stops)
+        loaded = cls(Policy(start_engine(params, adapter, key), chat), adapter, params, stops)
         record(key, name, params.run_dir, chat)
         loaded.check()
         return loaded
@@ -134,14 +135,17 @@ class VllmGenerator:
         cleanup_dist_env_and_memory()
 
 
-def start_engine(params: BackendParams, adapter: Path | None, name: str) -> Any:
+def start_engine(params: BackendParams, adapter: Path | None, key: ModelKey = "base_model") -> Any:
     """A ``vllm.LLM`` in this process, with room for ``adapter``."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process the schedule, too, is the same on every run
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it warns of the tokenizer that it is not given
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     import torch
+    from transformers import AutoModelForCausalLM
     from vllm import LLM
 
+    name = getattr(params, key)
+    check_reach(f"{key}: {name}", AutoModelForCausalLM, base_source(name))
     on_gpu = torch.cuda.is_available()
     torch.set_num_threads(params.threads)
     return LLM(
