@@ -232,9 +232,11 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False, key: Model
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
     if t > 0:
         adapter = Run.at(params.run_dir).stage(t, "adapter", params.arm)
-        model = _with_adapter(model, adapter, trainable).eval()
+        model = _with_adapter(model, adapter, trainable)
+    model.train(trainable)
+    if t > 0:  # not before: in evaluation bitsandbytes packs NF4 weights on a CPU, for good
         check_effect(adapter, "transformers", *_with_and_without(model, chat))
-    return Policy(model.train() if trainable else model.eval(), chat)
+    return Policy(model, chat)
 
 
 def _ready_for_qlora(model: Any) -> Any:
