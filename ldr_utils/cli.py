@@ -1,20 +1,19 @@
-"""The command ``ldr``."""
+"""The command ``ldr``. What takes time to import is imported where it is used, so that Ctrl-C finds `main` at work."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ldr_utils.commands.run import run_study
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import StudyParams, load_params
-from ldr_utils.study.paths import NOTEBOOKS
-from ldr_utils.study.stages import STAGES
-from ldr_utils.study.text import one_line
+
+if TYPE_CHECKING:
+    from ldr_utils.study.params import StudyParams
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,6 +25,8 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
+    from ldr_utils.study.stages import STAGES
+
     parser = _Parser(prog="ldr", description="Language Imbalance Driven Rewarding, reproduced.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a study, or continue one")
@@ -84,35 +85,37 @@ def _doctor(params: StudyParams, out: Path | None) -> int:
     return exit_code(checks)
 
 
+def _stand_any_text() -> None:
+    """Have a terminal that lacks a character show its code: a message must not fail over how it is printed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Refuse paths that are no UTF-8, which the files of a run could not name."""
+    given = [value for option in vars(options).values() for value in (option if isinstance(option, list) else [option])]
+    for value in given:
+        if isinstance(value, Path | str) and any("\ud800" <= character <= "\udfff" for character in str(value)):
+            raise InputError(f"{ascii(str(value))[1:-1]}: is not UTF-8; rename the file or folder")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point: 0 on success, 1 on a failed stage, 2 on bad input or an unfit machine, 130 when stopped."""
     try:
-        options = build_parser().parse_args(arguments)
-        if options.command == "compare":
-            print(_compare(options.runs, options.out))
-            return 0
-        if options.command == "score-mgsm":
-            print(_score(options.file, options.lang, options.out))
-            return 0
-        if not NOTEBOOKS.is_dir():
-            raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
-        if options.command == "status":
-            print(_status(options.run))
-            return 0
-        params = load_params(options.params, options.set)
-        if options.command == "doctor":
-            return _doctor(params, options.out)
-        if options.cores < 1:
-            raise InputError(f"--cores {options.cores}: must be at least 1")
-        _stop_as_ctrl_c()
-        return run_study(params, options.out, options.cores, options.until)
+        _stand_any_text()
+        return _main(arguments)
     except InputError as error:
+        from ldr_utils.study.text import one_line
+
         print(f"ldr: {one_line(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # of --out; every other file has a line of its own
+        from ldr_utils.study.text import one_line
+
         if error.filename is None:
             raise
         print(f"ldr: {one_line(str(error.filename))}: {error.strerror}; choose another path", file=sys.stderr)
@@ -120,6 +123,35 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ldr: stopped; the same command continues from here", file=sys.stderr)
         return 130
+
+
+def _main(arguments: list[str] | None) -> int:
+    """Do what the command line asks for."""
+    options = build_parser().parse_args(arguments)
+    _check_paths(options)
+    if options.command == "compare":
+        print(_compare(options.runs, options.out))
+        return 0
+    if options.command == "score-mgsm":
+        print(_score(options.file, options.lang, options.out))
+        return 0
+    from ldr_utils.study.params import load_params
+    from ldr_utils.study.paths import NOTEBOOKS
+
+    if not NOTEBOOKS.is_dir():
+        raise InputError(f"{NOTEBOOKS}: no notebooks; install the package from a clone with pip install -e .")
+    if options.command == "status":
+        print(_status(options.run))
+        return 0
+    params = load_params(options.params, options.set)
+    if options.command == "doctor":
+        return _doctor(params, options.out)
+    if options.cores < 1:
+        raise InputError(f"--cores {options.cores}: must be at least 1")
+    _stop_as_ctrl_c()
+    from ldr_utils.commands.run import run_study
+
+    return run_study(params, options.out, options.cores, options.until)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import memory
+from ldr_utils.commands import hours, memory, shapes
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -27,6 +27,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
+BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -66,6 +67,10 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         _guarded("memory: training", lambda: check_training(params, model.shape, device)),
         _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
     ]
+    if device.gpu:
+        checks.append(_guarded("compiler", machine.check_compiler))
+    if params.source == "published":
+        checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
     return checks
@@ -226,7 +231,7 @@ def check_disk(params: StudyParams, models: list[Model], out: Path | None = None
     return Check("disk", verdict, "; ".join(details))
 
 
-def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
+def run_bytes(params: StudyParams, shape: shapes.Shape | None) -> int:
     """Estimate of a finished run folder in bytes.
 
     Adapters in float32 for every iteration and arm; two checkpoints (the next is written before the last is removed)
@@ -234,7 +239,7 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
     four bytes a token; 0.2 GiB of notebooks and figures.
     """
     models = params.iterations * len(params.arms)
-    adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
+    adapter = shapes.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
     training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
     testing = (
         2
@@ -259,7 +264,7 @@ def check_judge_key(params: StudyParams) -> Check:
     return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
 
 
-def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
     """The training plan against the device's free memory."""
     if shape is None:
         return Check("memory: training", "warn", "not planned: the model's sizes are not known (see base model)")
@@ -277,11 +282,27 @@ def check_training(params: StudyParams, shape: memory.Shape | None, device: Devi
     full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
     if full > plan({}).logits:
         note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
-    return _against("memory: training", plan, remedies, device.free, note)
+    check = _against("memory: training", plan, remedies, device.free, note)
+    if check.verdict == "ok" and device.gpu and (more := _fuller(params, plan, MARGIN * device.free)):
+        settings = ", ".join(f"{key}: {value}" for key, value in more.items())
+        check = Check(check.name, "ok", f"{check.detail}; room for {settings}, faster at the same optimizer step")
+    return check
+
+
+def _fuller(params: StudyParams, plan: Callable[[dict[str, Any]], memory.Plan], room: float) -> dict[str, int] | None:
+    """The smallest micro-batch that keeps a GPU busy, or the largest that fits, at as many pairs a step."""
+    best, pairs = None, params.train_batch_size * params.gradient_accumulation
+    size = params.train_batch_size
+    for larger in (n for n in range(size + 1, pairs + 1) if pairs % n == 0):
+        change = {"train_batch_size": larger, "gradient_accumulation": pairs // larger}
+        if 2 * size * params.max_length >= BUSY_TOKENS or plan(change).total > room:
+            break
+        best, size = change, larger
+    return best
 
 
 def check_generation(
-    params: StudyParams, shape: memory.Shape | None, device: Device, name: str = "memory: generation"
+    params: StudyParams, shape: shapes.Shape | None, device: Device, name: str = "memory: generation"
 ) -> Check:
     """The plan of the backend that would generate against the device, and the answers against the model's positions."""
     if shape is None:
@@ -301,6 +322,15 @@ def check_generation(
     return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
 
 
+def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
+    """Hours and the judge's price, estimated; a large model on a GPU is many times faster with vLLM."""
+    if shape is None:
+        return Check("time", "warn", "not estimated: the model's sizes are not known (see base model)")
+    said = hours.hours_line(params, device, shape)
+    slow = hours.slow_backend(params, device, shape)
+    return Check("time", "warn" if slow else "ok", said + (f"; {slow}" if slow else ""))
+
+
 def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:
     """The same for a translator in place of M_t, which has no adapter; a seq2seq one runs with transformers."""
     name = "memory: translation"
@@ -315,7 +345,7 @@ def check_translation(params: StudyParams, translator: Model, device: Device) ->
     return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
 
 
-def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     def plan(changes: dict[str, Any]) -> memory.Plan:
         return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
 
@@ -325,11 +355,12 @@ def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, dev
     return _against(name, plan, remedies, device.free, note)
 
 
-def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_vllm(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     """vLLM takes its share of the device at once: it must be free, and hold the model and one whole sequence."""
+    step = memory.vllm_step(device.total, device.gpu)
 
     def plan(changes: dict[str, Any]) -> memory.Plan:
-        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r, step)
 
     if device.gpu is None:
         return _against(name, plan, [], device.free, "vLLM on a CPU")
@@ -337,7 +368,7 @@ def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Dev
     if share > device.free:
         detail = f"vLLM takes {_size(share)}, but {_size(device.free)} of {_size(device.total)} are free"
         return Check(name, "fail", f"{detail}; set gpu_memory: {int(100 * device.free / device.total) / 100}")
-    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts"
+    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts, {step.tokens} tokens a step"
     return _against(name, plan, [{"max_model_len": memory.longest_sequence(params)}], share, note)
 
 

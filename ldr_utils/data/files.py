@@ -81,15 +81,21 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     Raises
     ------
     InputError
-        When ``data_dir`` is not a folder.
+        When ``data_dir`` is not a folder, or a file's name is nearly that of a language's.
     """
     if data_dir is None:
         return [lang for file in PUBLISHED if file.layout == layout for lang in file.languages.split()]
     if not data_dir.is_dir():
         raise InputError(f"data_dir: {data_dir} is not a folder; give one in the layout of ldr_utils/data/files.py")
     before, _, after = layout.partition("{lang}")
-    names = (path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}"))
-    return sorted(name.removeprefix(before).removesuffix(after) for name in names)
+    names = [path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}")]
+    languages = sorted(name.removeprefix(before).removesuffix(after) for name in names)
+    right = {(data_dir / layout.format(lang=lang)).name for lang in NAMES}
+    by_sight = {name.casefold(): name for name in right}
+    for path in sorted((data_dir / layout).parent.glob("*")):
+        if path.name not in right and (name := by_sight.get("".join(path.name.split()).casefold())):
+            raise InputError(f"data_dir: {path} would be passed over; rename it to {name}")
+    return languages
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.policy.gpu import check_reach
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import ModelParams
 from ldr_utils.study.paths import ROOT, Run, from_root
@@ -92,6 +93,7 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
     from safetensors import SafetensorError
 
     try:
+        check_reach(f"{key}: {name}", kind, base_source(name))
         return kind.from_pretrained(
             base_source(name),
             dtype=choose_dtype(dtype),

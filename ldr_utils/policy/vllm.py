@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.policy.generate import Completion, decode, stop_ids
+from ldr_utils.policy.gpu import check_reach
 from ldr_utils.policy.load import Policy, base_source, choose_dtype, load_tokenizer
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DecodingParams
@@ -90,8 +91,10 @@ def start_engine(params: DecodingParams, adapter: Path | None) -> Any:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it warns of the tokenizer that it is not given
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     import torch
+    from transformers import AutoModelForCausalLM
     from vllm import LLM
 
+    check_reach(f"base_model: {params.base_model}", AutoModelForCausalLM, base_source(params.base_model))
     on_gpu = torch.cuda.is_available()
     torch.set_num_threads(params.threads)
     return LLM(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def _usable(text: str, info: ValidationInfo) -> str:
 
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ArmName = Annotated[str, AfterValidator(_known_arm)]
-PathText = Annotated[str, AfterValidator(_usable)]  # a path or the name of a model; mostly it may be empty
+# A path or the name of a model; mostly it may be empty. No shell expands the ``~`` of a params file.
+PathText = Annotated[str, AfterValidator(_usable), AfterValidator(os.path.expanduser)]
 SECRETIVE = {"judge_url", "judge_key_env"}  # where a key could have been written: no message repeats the value
 SHORT = Repr()  # YAML aliases can make a value that is too large to show
 SHORT.maxlevel, SHORT.maxstring = 2, 80
@@ -199,7 +201,7 @@ class GenerationParams(DecodingParams):
 class TranslationParams(DecodingParams):
     """03_translation: ``translator`` is M_t itself, or the folder or hub name of another model."""
 
-    translator: Annotated[str, Field(min_length=1), AfterValidator(_usable)] = param(
+    translator: Annotated[PathText, Field(min_length=1)] = param(
         "self", "self (M_t, as in the paper), or folder or hub name of a chat or a seq2seq model (NLLB)"
     )
     round_trip_sample: Count = param(
@@ -514,11 +516,13 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """
     given = _read_yaml(path)
     base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
-    given |= _read_overrides(overrides or [])
-    for source, values in ((base_path, base), (path, given)):
+    changed = _read_overrides(overrides or [])
+    sources: dict[str, str] = {}
+    for source, values in ((str(base_path), base), (str(path), given), ("--set", changed)):
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
-    return validate(StudyParams, base | given, str(path), dict.fromkeys(base.keys() - given.keys(), str(base_path)))
+        sources |= dict.fromkeys(values, source)
+    return validate(StudyParams, base | given | changed, str(path), sources)
 
 
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
@@ -530,12 +534,15 @@ def validate(schema: type[P], values: dict[str, Any], source: str, other_sources
         return schema(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        raise InputError(f"{(other_sources or {}).get(key, source)}: {_explain(first)}") from None
+        said = _explain(first)
+        key = str(first["loc"][0]) if first["loc"] else said.partition(":")[0].partition(",")[0]
+        raise InputError(f"{(other_sources or {}).get(key, source)}: {said}") from None
 
 
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden" and not key.isprintable():  # a byte order mark, say
+        return f"{key!a}: has a character that cannot be seen; type the key again"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its spelling"
     if error["type"] == "value_error":  # raised by our own validators, which name key and remedy themselves
@@ -546,7 +553,7 @@ def _explain(error: Any) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = _parse_yaml(path.read_text(encoding="utf-8"))
+        values = _parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; choose one from params/") from None
     except OSError as error:
@@ -555,7 +562,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as YAML ({error}); correct it") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold key: value lines; see params/micro.yaml")
-    return _renamed({str(key): _number(value) for key, value in values.items()}, str(path))
+    return _renamed({str(key): value for key, value in values.items()}, str(path))
 
 
 def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
@@ -581,7 +588,7 @@ def _read_overrides(overrides: list[str]) -> dict[str, Any]:
         if key == "extends":
             raise InputError(f"--set {override}: only a file can extend another; write it there")
         try:
-            values[key] = _number(_parse_yaml(text))
+            values[key] = _parse_yaml(text)
         except ValueError:
             raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
     return _renamed(values, "--set")
@@ -598,7 +605,13 @@ def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would keep the last in silence."""
+    """YAML 1.2 with its JSON-like numbers, of which 011 is eleven; PyYAML's 1.1 reads 9, and 90 where 1:30 stands.
+
+    What is no decimal number, true, false or null is text: ``yes``, ``1_000``, ``0x10``, a date. A key that is there
+    twice, of which YAML would keep the last in silence, is refused.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own, which is shared
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -607,14 +620,40 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would not read as the text that it is."""
+
+
+SCALARS: dict[str, tuple[str, Any]] = {
+    "null": (r"~|null|Null|NULL|", lambda text: None),
+    "bool": (r"true|True|TRUE|false|False|FALSE", lambda text: {"true": True, "false": False}[text.lower()]),
+    "int": (r"[-+]?[0-9]+", int),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
+    ),
+}
+
+
+def _scalar(build: Any) -> Any:
+    return lambda loader, node: build(loader.construct_scalar(node))
+
+
+for _name, (_pattern, _build) in SCALARS.items():  # in this order: an int would be a float, too
+    _tag = f"tag:yaml.org,2002:{_name}"
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), None)
+    _Loader.add_constructor(_tag, _scalar(_build))
+    _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), None)
+
+
 def _parse_yaml(text: str) -> Any:
     """YAML from a file that may hold anything.
 
     Raises
     ------
     ValueError
-        When it cannot be read: one line. The constructors of PyYAML raise whatever they stumble over (a date without a
-        31st, ``!!bool x``, a thousand brackets).
+        When it cannot be read: one line. The constructors of PyYAML raise whatever they stumble over (``!!int x``, a
+        thousand brackets).
     """
     try:
         return yaml.load(text, _Loader)
@@ -622,11 +661,9 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 5e-4 as text; read it as the number that was meant."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+", value):
-        return float(value)
-    return value
+def write_yaml(values: dict[str, Any]) -> str:
+    """Parameters as the text of a params file, in the order given."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def from_notebook(schema: type[P], namespace: dict[str, Any]) -> P:
