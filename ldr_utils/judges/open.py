@@ -6,6 +6,8 @@ from ldr_utils.judges.verdicts import Judge
 from ldr_utils.study.params import JudgeParams
 from ldr_utils.study.paths import Run
 
+CACHE = "judge_cache.jsonl"  # in the run folder
+
 
 def make_judge(params: JudgeParams, languages: list[str]) -> Judge:
     """The judge that the params name: ``rubric`` for the micro world, a language model for everything else.
@@ -20,10 +22,8 @@ def make_judge(params: JudgeParams, languages: list[str]) -> Judge:
     from ldr_utils.judges.endpoint import EndpointModel
     from ldr_utils.judges.local import LocalModel
     from ldr_utils.judges.prompted import JudgeModel, PromptedJudge
+    from ldr_utils.judges.published import AlpacaEvalJudge
 
-    model: JudgeModel
-    if params.judge == "openai":
-        model = EndpointModel(params)
-    else:
-        model = LocalModel(params.judge_model, params.judge_batch_size)
-    return PromptedJudge(model, VerdictCache(Run.at(params.run_dir).root / "judge_cache.jsonl"))
+    model: JudgeModel = EndpointModel(params) if params.judge == "openai" else LocalModel(params)
+    cache = VerdictCache(Run.at(params.run_dir).root / CACHE)
+    return AlpacaEvalJudge(model, cache) if params.judge_protocol == "alpaca_eval" else PromptedJudge(model, cache)
