@@ -27,6 +27,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
+JUDGING = "memory: judging"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -49,13 +50,15 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     probe = machine.start_probe(params.dtype)
     model = find_model(params.base_model)  # while torch is being imported
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
-    models = [model] if translator is None else [model, translator]
+    judges = [find_model(name, "judge") for name in local_judges(params)]
+    models = [found for found in (model, translator, *judges) if found is not None]
     checks = [
         _guarded("packages", check_packages),
         *(found.check for found in models),
         _guarded("data", lambda: check_data(params)),
         _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
+        *(_guarded("judge", lambda own=own: check_endpoint(own)) for own in endpoint_judges(params)),
     ]
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
@@ -68,6 +71,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     ]
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    checks += [_guarded(JUDGING, lambda own=own: check_judging(params, own.shape, device)) for own in judges]
     return checks
 
 
@@ -257,6 +261,36 @@ def check_judge_key(params: StudyParams) -> Check:
         return Check("judge key", "ok", f"not needed for a judge on this machine ({params.judge_url})")
     where = params.judge_url or "OpenAI"
     return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
+
+
+def endpoint_judges(params: StudyParams) -> list[StudyParams]:
+    """The parameters once for each judge behind an endpoint, as if it were the first."""
+    return [own for own in (params, params.of_second_judge()) if own.judge == "openai"]
+
+
+def local_judges(params: StudyParams) -> list[str]:
+    """The judges that a stage loads itself."""
+    return [own.judge_model for own in (params, params.of_second_judge()) if own.judge == "local"]
+
+
+def check_endpoint(params: StudyParams) -> Check:
+    """Whether the judge's endpoint is there and serves the model."""
+    from ldr_utils.judges.lookup import look_up
+
+    found = look_up(params)
+    return Check("judge", found.verdict, found.detail)
+
+
+def check_judging(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+    """The plan of a judge in a stage's own process, which holds no other model, against the device."""
+    if shape is None:
+        return Check(JUDGING, "warn", "not planned: the judge's sizes are not known (see judge)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.judging_plan(shape, params.model_copy(update=changes), device.dtype)
+
+    smaller: list[dict[str, Any]] = [{"judge_batch_size": n} for n in range(params.judge_batch_size - 1, 0, -1)]
+    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
 
 
 def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import yaml
 
 from ldr_utils.commands.lifeline import die_with_parent
-from ldr_utils.commands.preflight import check_inputs, check_run_folder
+from ldr_utils.commands.preflight import check_inputs, check_judge, check_run_folder
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.locks import LOCK, lock
@@ -56,6 +56,7 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
     check_inputs(params)
     run = Run(run_folder(params.study, out))
     check_run_folder(run.root)
+    check_judge(params, run.root, until)
     with _claim(run) as claim:
         for line in repair(run.root):
             print(f"ldr: {line}", file=sys.stderr, flush=True)

@@ -6,8 +6,6 @@ from ldr_utils.judges.verdicts import Judge
 from ldr_utils.study.params import JudgeParams
 from ldr_utils.study.paths import Run
 
-CACHE = "judge_cache.jsonl"  # in the run folder
-
 
 def make_judge(params: JudgeParams, languages: list[str]) -> Judge:
     """The judge that the params name: ``rubric`` for the micro world, a language model for everything else.
@@ -25,5 +23,5 @@ def make_judge(params: JudgeParams, languages: list[str]) -> Judge:
     from ldr_utils.judges.published import AlpacaEvalJudge
 
     model: JudgeModel = EndpointModel(params) if params.judge == "openai" else LocalModel(params)
-    cache = VerdictCache(Run.at(params.run_dir).root / CACHE)
+    cache = VerdictCache(Run.at(params.run_dir).judge_cache)
     return AlpacaEvalJudge(model, cache) if params.judge_protocol == "alpaca_eval" else PromptedJudge(model, cache)
