@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,15 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.endpoint import EndpointModel
 from ldr_utils.judges.local import LocalModel, label_tokens, load_judge
+from ldr_utils.judges.lookup import look_up
 from ldr_utils.judges.prompted import DIGITS, LETTERS, PromptedJudge, Question
 from ldr_utils.judges.reply import Reply, parse_label, unusable_status
 from ldr_utils.judges.verdicts import Answer, Case
 from ldr_utils.policy import prompts
+from ldr_utils.scores.judge_check import check_judge, summary
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import JudgeParams, StudyParams, validate
 from ldr_utils.study.records import Asked
@@ -190,6 +196,24 @@ def test_first_verdict_of_a_key_stands(tmp_path: Path) -> None:
     assert one["k"] == two["k"] == VerdictCache(path)["k"] == Reply("ok", {"A": 1.0})
 
 
+def test_verdicts_are_kept_where_the_file_system_knows_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "cache.jsonl"
+    VerdictCache(path).add("k", Reply("ok", {"A": 1.0}, usd=0.5))
+    assert VerdictCache(path)["k"] == Reply("ok", {"A": 1.0}, usd=0.5)
+
+
+def test_what_was_said_in_place_of_a_verdict_is_kept_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache.jsonl"
+    VerdictCache(path).add("k", Reply("unparsable", said="Both \x1b[31m are good"))
+    assert VerdictCache(path)["k"].said == r"Both \x1b[31m are good"
+
+
 def test_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cache.jsonl"
     VerdictCache(path).add("k", Reply("refused"))
@@ -333,9 +357,30 @@ def test_local_verdicts_are_kept_and_a_broken_run_ends_alike(obedient: Path, tmp
 
 
 def test_a_question_too_long_for_the_model_has_failed(obedient: Path, tmp_path: Path) -> None:
+    assert [v.status for v in local(obedient, tmp_path).prefer([*cases()[:1], too_long()])] == ["ok", "failed"]
+
+
+def too_long() -> Case:
     record: Asked = {"id": "1", "lang": "de", "prompt": "Nenne drei Farben."}
-    long = Case(record, "Rot, blau und gelb. " * 400, "Rot.")
-    assert [v.status for v in local(obedient, tmp_path).prefer([*cases()[:1], long])] == ["ok", "failed"]
+    return Case(record, "Rot, blau und gelb. " * 400, "Rot.")
+
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def test_a_local_judge_is_told_what_its_template_may_be_told(obedient: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(obedient, tmp_path / "switchable")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    for told, thought in (({}, False), ({"enable_thinking": False}, True)):
+        policy = load_judge(str(folder), told)
+        ids = policy.prompt_ids([{"role": "user", "content": "2 + 2?"}])
+        assert policy.tokenizer.decode(ids).endswith("</think>\n\n") == thought
+    names = {local(folder, tmp_path, judge_template_kwargs=told).name for told in ({}, {"enable_thinking": False})}
+    assert len(names) == 2
 
 
 def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
@@ -348,6 +393,7 @@ def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     obedient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A server that allows five alternatives a token, in its own words; it is asked for its models, and checked."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, where it runs on a CPU
     with socket.socket() as free:
@@ -355,28 +401,34 @@ def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
         port = free.getsockname()[1]
     # What `vllm serve` runs; that command itself asks for a package named vllm, and vllm-cpu goes by another name.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(obedient)]
-    command += [
-        "--served-model-name",
-        "obedient",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--max-model-len",
-        "2048",
-        "--dtype",
-        "float32",
-        "--enforce-eager",
-    ]
+    command += ["--served-model-name", "obedient", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--max-model-len", "2048", "--max-logprobs", "5", "--dtype", "float32", "--enforce-eager"]
+    url = f"http://127.0.0.1:{port}/v1"
+    told: Any = {"judge_template_kwargs": {"enable_thinking": False}}
+    params = JudgeParams(judge="openai", judge_model="obedient", judge_url=url, **told)
     with (tmp_path / "vllm.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
-            params = JudgeParams(judge="openai", judge_model="obedient", judge_url=f"http://127.0.0.1:{port}/v1")
-            served = PromptedJudge(EndpointModel(params), VerdictCache(tmp_path / "served.jsonl")).prefer(cases())
+            found, other = look_up(params), look_up(params.model_copy(update={"judge_model": "another"}))
+            model = EndpointModel(params)
+            judge = PromptedJudge(model, VerdictCache(tmp_path / "served.jsonl"))
+            served = judge.prefer([*cases(), too_long()])
+            checked = summary(judge, check_judge(judge, ["de"]))
+            absent = EndpointModel(params.model_copy(update={"judge_model": "another"}))
+            with pytest.raises(InputError, match=r"^judge_model: .* does not serve another \(404: "):
+                PromptedJudge(absent, VerdictCache(tmp_path / "absent.jsonl")).prefer(cases())
         finally:
             server.terminate()
-    for here, there in zip(local(obedient, tmp_path).prefer(cases()), served, strict=True):
+    assert found.verdict == "ok"
+    assert (other.verdict, "does not serve another, but obedient" in other.detail) == ("fail", True)
+    assert model._form.top_logprobs == 5
+    assert served[-1].status == "failed"
+    for here, there in zip(local(obedient, tmp_path).prefer(cases()), served, strict=False):
         assert there.preference == pytest.approx(here.preference, abs=1e-2)
+    here = local(obedient, tmp_path)
+    expected = summary(here, check_judge(here, ["de"]))
+    assert list(checked["n"]) == list(expected["n"])
+    np.testing.assert_allclose(checked["consistency"], expected["consistency"], atol=0.25)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], seconds: int = 300) -> None:

@@ -338,7 +338,7 @@ def detail(*loc: str) -> dict[str, Any]:
     return {"detail": [{"type": "extra_forbidden", "loc": ["body", *loc], "msg": "Extra inputs are not permitted"}]}
 
 
-SERVERS = {
+SERVERS: dict[str, tuple[int, Callable[[str], Any]]] = {
     "OpenAI": (
         400,
         lambda name: error(f"Unsupported parameter: '{name}' is not supported with this model.", param=name, code="u"),
@@ -552,7 +552,7 @@ def thinking(sent: dict[str, Any], needs: int = 100) -> dict[str, Any]:
     return {"message": {"content": "A", "reasoning_content": "Let me see. B?"}, "finish_reason": "stop"}
 
 
-INLINE = {
+INLINE: dict[str, Callable[[bool], tuple[str, str]]] = {
     "in the reply": lambda room: (
         ("<think>Let me see. B?</think>\n\nA", "stop") if room else ("<think>Let me", "length")
     ),

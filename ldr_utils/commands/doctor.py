@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
-JUDGING = "memory: judging"
+JUDGING, PROTOCOL = "memory: judging", "judge protocol"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -58,7 +59,8 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         _guarded("data", lambda: check_data(params)),
         _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
-        *(_guarded("judge", lambda own=own: check_endpoint(own)) for own in endpoint_judges(params)),
+        *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
+        *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
@@ -71,7 +73,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     ]
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
-    checks += [_guarded(JUDGING, lambda own=own: check_judging(params, own.shape, device)) for own in judges]
+    checks += [_guarded(JUDGING, partial(check_judging, params, own.shape, device)) for own in judges]
     return checks
 
 
@@ -279,6 +281,17 @@ def check_endpoint(params: StudyParams) -> Check:
 
     found = look_up(params)
     return Check("judge", found.verdict, found.detail)
+
+
+def check_protocol() -> Check:
+    """Whether the published protocol can be read."""
+    from ldr_utils.judges.published import TEMPLATE, read_template
+
+    try:
+        read_template()
+    except InputError as error:
+        return Check(PROTOCOL, "fail", str(error))
+    return Check(PROTOCOL, "ok", f"alpaca_eval, from the installed {TEMPLATE}")
 
 
 def check_judging(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:

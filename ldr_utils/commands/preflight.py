@@ -13,6 +13,7 @@ from ldr_utils.commands.model_files import Role, find_model, folder_gaps, names_
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
+from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
 from ldr_utils.policy.load import load_tokenizer, missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
@@ -45,6 +46,8 @@ def check_inputs(params: StudyParams) -> None:
         check_model("second_judge_model", params.second_judge_model, "judge")
     if "openai" in (params.judge, params.second_judge):
         read_key(params)
+    if params.judge_protocol == "alpaca_eval":
+        read_template()
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
     if params.benchmarks:
@@ -100,7 +103,10 @@ def check_run_folder(root: Path) -> None:
     if not root.is_dir() or (root / "params.yaml").exists():
         return
     for path in root.iterdir():
-        if path.name.startswith(".") or path in (Run(root).judge_cache, Run(root).judge_check):  # may come before a run
+        if path.name.startswith(".") or path in (
+            Run(root).judge_cache,
+            Run(root).judge_check.parent,
+        ):  # may come before a run
             continue
         if path.suffix != ".tmp":  # which a run killed at its start leaves
             raise InputError(f"{root}: holds {path.name}, but is no run folder; give an empty or a new one with --out")

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from ldr_utils.judges.labelled import KINDS, MEANING
 from ldr_utils.scores.stats import AVERAGE
+from ldr_utils.study.params import ReportParams
 from ldr_utils.study.paths import Run
 
-AGREEMENT = "agreement.csv"
 NOTE = (
     "A few dozen pairs a language that we made, all in both orders: "
     + "; ".join(f"*{kind}*: {MEANING[kind]}" for kind in KINDS)
-    + ". *Consistent* is the share of pairs for which both orders name the same winner. A judge that fails here is of no"
-    " use; one that passes has shown that it sees plain faults, and nothing about fine ones, style or long answers."
+    + ". *Consistent* is the share of pairs for which both orders name the same winner. A judge that fails here is of"
+    " no use; one that passes sees plain faults, which says nothing of fine ones, of style or of long answers."
 )
 
 
 def read(run: Run) -> pd.DataFrame:
     """Rows of ``scores.judge_check.summary``; empty where the judge was not checked."""
-    path = run.judge_check / AGREEMENT
+    path = run.judge_check
     return pd.read_csv(path, dtype={"lang": str}, keep_default_na=True) if path.exists() else pd.DataFrame()
+
+
+def files(params: ReportParams) -> list[Path]:
+    """What a report shows of judges, as far as it is there."""
+    runs = [Run.at(folder) for folder in params.runs] or [Run.at(params.run_dir)]
+    return [run.judge_check for run in runs if run.judge_check.exists()]
+
+
+def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A table for each judge by its name, with its protocol where that is not both orders."""
+    if not len(rows):
+        return {}
+    shown = rows["judge"].where(rows["protocol"] == "both_orders", rows["judge"] + " (" + rows["protocol"] + ")")
+    return {str(name): table(own) for name, own in rows.groupby(shown, sort=False)}
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -255,6 +255,8 @@ class JudgeParams(Common):
 
     @model_validator(mode="after")
     def _judge_is_complete(self) -> Self:
+        if self.judge == "rubric" and self.judge_protocol != "both_orders":
+            raise ValueError("judge_protocol: the rubric reads no prompt; set both_orders, or another judge")
         if self.judge != "rubric" and not self.judge_model:
             raise ValueError(f"judge_model: the {self.judge} judge needs one; name a model")
         if self.judge_budget and not self.judge_price_in + self.judge_price_out:

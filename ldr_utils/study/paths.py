@@ -59,8 +59,8 @@ class Run:
 
     @property
     def judge_check(self) -> Path:
-        """What ``ldr judge-check`` found; it may be there before anything else is."""
-        return self.root / "judge_check"
+        """What ``ldr judge-check`` found; its folder may be there before anything else is."""
+        return self.root / "judge_check" / "agreement.csv"
 
     @property
     def data(self) -> Path:
