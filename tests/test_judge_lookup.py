@@ -221,7 +221,7 @@ def test_a_judge_may_be_checked_before_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("openai", 0), ("local", 1)])
-def test_judging_holds_the_gpu_only_where_the_judge_is_on_it(kind: str, gpu: int) -> None:
+def test_judging_holds_the_gpu_only_where_the_judge_is_on_it(kind: Any, gpu: int) -> None:
     params = StudyParams(judge=kind, judge_model="m", judge_url="http://localhost:9/v1", mt_bench_dir="questions")
     judging = [one for one in places(params) if issubclass(one.stage.schema, JudgeParams)]
     assert {one.stage.name for one in judging} == {"premise", "x_alpacaeval", "mt_bench"}

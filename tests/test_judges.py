@@ -425,8 +425,8 @@ def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     assert served[-1].status == "failed"
     for here, there in zip(local(obedient, tmp_path).prefer(cases()), served, strict=False):
         assert there.preference == pytest.approx(here.preference, abs=1e-2)
-    here = local(obedient, tmp_path)
-    expected = summary(here, check_judge(here, ["de"]))
+    local_judge = local(obedient, tmp_path)
+    expected = summary(local_judge, check_judge(local_judge, ["de"]))
     assert list(checked["n"]) == list(expected["n"])
     np.testing.assert_allclose(checked["consistency"], expected["consistency"], atol=0.25)
 
