@@ -40,6 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("params", type=Path, help="a file of params/")
     doctor.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     doctor.add_argument("--out", type=Path, metavar="DIR", help="run folder that would be used (default: runs/<study>)")
+    check = commands.add_parser("judge-check", help="measure a study's judge on pairs with a known winner")
+    check.add_argument("params", type=Path, help="a file of params/")
+    check.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    check.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<study>)")
     status = commands.add_parser("status", help="what is done, running, stale, damaged or missing, and what comes next")
     status.add_argument("run", type=Path, metavar="DIR", help="a run folder")
     score = commands.add_parser("score-mgsm", help="grade a file of any model's answers to MGSM")
@@ -68,6 +72,12 @@ def _status(run: Path) -> str:
     from ldr_utils.commands.status import status
 
     return status(run)
+
+
+def _judge_check(params: StudyParams, out: Path | None) -> str:
+    from ldr_utils.commands.judge_check import judge_check
+
+    return judge_check(params, out)
 
 
 def _stop_as_ctrl_c() -> None:
@@ -146,6 +156,9 @@ def _main(arguments: list[str] | None) -> int:
     params = load_params(options.params, options.set)
     if options.command == "doctor":
         return _doctor(params, options.out)
+    if options.command == "judge-check":
+        print(_judge_check(params, options.out))
+        return 0
     if options.cores < 1:
         raise InputError(f"--cores {options.cores}: must be at least 1")
     _stop_as_ctrl_c()

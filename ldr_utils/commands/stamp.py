@@ -118,6 +118,8 @@ def as_yaml(value: Any) -> str:
     """``value`` as one line of a params file, without quotes where YAML needs none."""
     if isinstance(value, list):
         return f"[{', '.join(map(as_yaml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {as_yaml(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ class Policy:
 
     model: Any
     tokenizer: Any
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
         """Token ids of a chat prompt that ends where the assistant's answer begins.
@@ -31,7 +32,8 @@ class Policy:
         """
         mark = _unused("".join(message["content"] for message in messages))
         marked = [m | {"content": self._spelled.sub(rf"{mark}\g<0>{mark}", m["content"])} for m in messages]
-        text = self.tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False) + prefill
+        told: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False, **self.template_kwargs}
+        text = self.tokenizer.apply_chat_template(marked, **told) + prefill
         parts = text.split(mark)  # one, or every second one is a control token that a message spells out
         return [token for k, part in enumerate(parts) for token in self._ids(part, plain=k % 2 == 1)]
 
