@@ -11,10 +11,12 @@ from typing import NoReturn
 
 from ldr_utils.commands.run import run_study
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import StudyParams, load_params
-from ldr_utils.study.paths import NOTEBOOKS
+from ldr_utils.study.params import EvaluateParams, StudyParams, load_params
+from ldr_utils.study.paths import NOTEBOOKS, ROOT
 from ldr_utils.study.stages import STAGES
 from ldr_utils.study.text import one_line
+
+MICRO = ROOT / "params" / "micro.yaml"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,6 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="several seeds of one study in one table")
     compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
     compare.add_argument("--out", type=Path, metavar="DIR", help="also write the report: tables, figures, notebooks")
+    evaluate = commands.add_parser("evaluate", help="any models on MGSM and X-AlpacaEval, without a study")
+    evaluate.add_argument("models", nargs="*", metavar="MODEL", help="[NAME=] folder, hub name, or BASE+ADAPTER")
+    evaluate.add_argument("--params", type=Path, default=MICRO, metavar="FILE", help="data, decoding, judge, models")
+    evaluate.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it is kept; continued there")
+    evaluate.add_argument("--baseline", default="", metavar="NAME", help="compare with this one (default: the first)")
     return parser
 
 
@@ -55,6 +63,14 @@ def _compare(runs: list[Path], out: Path | None) -> str:
     from ldr_utils.commands.compare import compare
 
     return compare(runs, out)
+
+
+def _evaluate(options: argparse.Namespace) -> str:
+    from ldr_utils.commands.evaluate import evaluate
+    from ldr_utils.study.params import evaluate_params
+
+    params = evaluate_params(load_params(options.params, options.set), options.models)
+    return evaluate(params, options.out, options.baseline)
 
 
 def _score(file: Path, lang: str, out: Path | None) -> str:
@@ -91,6 +107,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "compare":
             print(_compare(options.runs, options.out))
             return 0
+        if options.command == "evaluate":
+            _stop_as_ctrl_c()
+            print(_evaluate(options))
+            return 0
         if options.command == "score-mgsm":
             print(_score(options.file, options.lang, options.out))
             return 0
@@ -102,6 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
         params = load_params(options.params, options.set)
         if options.command == "doctor":
             return _doctor(params, options.out)
+        if isinstance(params, EvaluateParams):
+            raise InputError(f"{options.params}: models: it lists models to evaluate; use ldr evaluate --params")
         if options.cores < 1:
             raise InputError(f"--cores {options.cores}: must be at least 1")
         _stop_as_ctrl_c()

@@ -13,7 +13,7 @@ from ldr_utils.policy.load import load_tokenizer, missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import StudyParams
+from ldr_utils.study.params import AlpacaParams, StudyParams
 from ldr_utils.study.paths import from_root
 
 
@@ -33,12 +33,7 @@ def check_inputs(params: StudyParams) -> None:
         load_tokenizer(params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
-    if params.judge == "local":
-        check_model("judge_model", params.judge_model)
-    if params.second_judge == "local":
-        check_model("second_judge_model", params.second_judge_model)
-    if "openai" in (params.judge, params.second_judge):
-        read_key(params)
+    check_judges(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
     if params.benchmarks:
@@ -46,6 +41,16 @@ def check_inputs(params: StudyParams) -> None:
     if params.data_dir:
         draw_sets(params)
     read_questions(params)
+
+
+def check_judges(params: AlpacaParams) -> None:
+    """Look at the judges' models and at the key; nothing is asked of an endpoint."""
+    if params.judge == "local":
+        check_model("judge_model", params.judge_model)
+    if params.second_judge == "local":
+        check_model("second_judge_model", params.second_judge_model)
+    if "openai" in (params.judge, params.second_judge):
+        read_key(params)
 
 
 def check_model(key: str, name: str, role: Role = "base model") -> None:

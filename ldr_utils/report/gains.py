@@ -256,9 +256,9 @@ def summary_markdown(table: pd.DataFrame) -> str:
         "p (Holm)",
         "significant",
         "n",
-        "paper (Llama-3-8B)",
     ]
-    return markdown(rows[columns])
+    beside = ["paper (Llama-3-8B)"] if table["paper"].notna().any() else []
+    return markdown(rows[columns + beside])
 
 
 def losses(table: pd.DataFrame) -> str:

@@ -544,6 +544,11 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     return validate(schema, base | given, str(path), dict.fromkeys(base.keys() - given.keys(), str(base_path)))
 
 
+def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
+    """A study's parameters for ``ldr evaluate``; ``models``, where there are any, are the ones in place of its own."""
+    return validate(EvaluateParams, params.model_dump() | ({"models": models} if models else {}), "MODEL")
+
+
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
     """Build ``schema`` from ``values``; the first problem becomes one line.
 
