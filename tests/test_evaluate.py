@@ -18,7 +18,7 @@ from ldr_utils.report import paper
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import EvaluateParams, load_params
 from ldr_utils.study.paths import ROOT
-from tests.hub import COMMIT, Hub, local_hub
+from hub import COMMIT, Hub, local_hub
 
 KEY = ["model", "task", "metric", "lang", "split"]
 FIGURES = ["value", "low", "high", "n"]
