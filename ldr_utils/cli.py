@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ldr_utils.commands.run import run_study
+from ldr_utils.study.arms import MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import EvaluateParams, StudyParams, load_params
 from ldr_utils.study.paths import NOTEBOOKS, ROOT
@@ -56,6 +57,18 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     evaluate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it is kept; continued there")
     evaluate.add_argument("--baseline", default="", metavar="NAME", help="compare with this one (default: the first)")
+    export = commands.add_parser("export", help="a run's model in one piece, or its preference pairs")
+    export.add_argument("run", type=Path, metavar="DIR", help="a run folder")
+    export.add_argument("--model", required=True, metavar="M2", help="the model, by its name in the run")
+    export.add_argument("--arm", default=MAIN, help="of another arm (default: %(default)s)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
+    export.add_argument("--pairs", action="store_true", help="in place of the model, the pairs that it was trained on")
+    export.add_argument("--check", type=int, default=20, metavar="N", help="prompts a language and test set to check by")
+    export.add_argument("--push", default="", metavar="OWNER/NAME", help="upload it to the hub, privately")
+    chat = commands.add_parser("chat", help="talk to a run's model")
+    chat.add_argument("run", type=Path, metavar="DIR", help="a run folder")
+    chat.add_argument("--model", required=True, metavar="M2", help="the model, by its name in the run")
+    chat.add_argument("--arm", default=MAIN, help="of another arm (default: %(default)s)")
     return parser
 
 
@@ -71,6 +84,22 @@ def _evaluate(options: argparse.Namespace) -> str:
 
     params = evaluate_params(load_params(options.params, options.set), options.models)
     return evaluate(params, options.out, options.baseline)
+
+
+def _export(options: argparse.Namespace) -> str:
+    from ldr_utils.commands.export import export
+    from ldr_utils.commands.export_pairs import export_pairs
+
+    chosen = options.run, options.model, options.arm, options.out
+    if options.pairs:
+        return export_pairs(*chosen, push=options.push)
+    return export(*chosen, prompts=options.check, push=options.push)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from ldr_utils.commands.chat import chat
+
+    return chat(options.run, options.model, options.arm)
 
 
 def _score(file: Path, lang: str, out: Path | None) -> str:
@@ -111,6 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
             _stop_as_ctrl_c()
             print(_evaluate(options))
             return 0
+        if options.command == "export":
+            _stop_as_ctrl_c()
+            print(_export(options))
+            return 0
+        if options.command == "chat":
+            return _chat(options)
         if options.command == "score-mgsm":
             print(_score(options.file, options.lang, options.out))
             return 0

@@ -21,7 +21,7 @@ from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Judge
 from ldr_utils.policy.backends import open_generator, settle_backend
 from ldr_utils.policy.generate import answer
-from ldr_utils.report.gains import corrected, group_gain, groups, paper_gain
+from ldr_utils.report.gains import corrected, step_gains
 from ldr_utils.scores import answers, mgsm, x_alpacaeval
 from ldr_utils.scores.rows import wide, write_rows
 from ldr_utils.study.errors import InputError
@@ -202,10 +202,7 @@ def comparisons(params: EvaluateParams, models: list[Released], scored: list[Sco
     base = models[against].name
     for task in TEST_SETS:
         for k, model in enumerate(models):
-            for name, wanted in groups(params).items() if k != against else ():
-                gain = group_gain(scored[k].scores[task], scored[against].scores[task], wanted, params.seed)
-                if gain:  # real test sets are not made in every language
-                    own = {"task": task, "step": f"{model.name} - {base}", "languages": name + gain.pop("only")}
-                    paper = paper_gain(task, name, model.name, base) if params.source == "published" else float("nan")
-                    rows.append(own | gain | {"paper": paper})
+            if k != against:
+                tables = scored[k].scores[task], scored[against].scores[task]
+                rows += step_gains(task, f"{model.name} - {base}", *tables, params, params.source == "published")
     return corrected(pd.DataFrame(rows)) if rows else pd.DataFrame()

@@ -1,0 +1,75 @@
+"""Talk to a trained model of a run folder, in the terminal or through a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldr_utils.commands.run_model import check_finished, find
+from ldr_utils.policy.backends import open_generator
+from ldr_utils.policy.generate import Request
+from ldr_utils.study.arms import MAIN
+from ldr_utils.study.progress import as_in_a_batch_run
+from ldr_utils.study.records import Exchange
+from ldr_utils.study.stages import place
+from ldr_utils.study.text import visible
+
+RESET = "/reset"
+HELP = f"Decoding as in the study. {RESET} forgets what was said; Ctrl-D ends."
+
+
+def chat(folder: Path, model: str, arm: str = MAIN) -> int:
+    """Read questions, one a line, and print the model's answers, until the input ends.
+
+    The conversation so far goes with every question; the model decodes as it did on the study's test sets. Marks that
+    act on a screen are spelled out in its answers.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    InputError
+        When the run lacks the model, or it cannot be loaded.
+    """
+    own = find(folder, model, arm)
+    if own.t > 0:
+        check_finished(own, place("training", own.t, arm))
+    said: list[Exchange] = []
+    with open_generator(own.answering, 0 if own.t == 0 else own.t) as generator:
+        with as_in_a_batch_run(own.name):
+            generator.prompt_ids([{"role": "user", "content": "."}])  # loads it: trouble shows before the first question
+        _aside(f"{own.name} of {folder}. {HELP}\n")
+        for question in _questions():
+            if question == RESET:
+                said.clear()
+                _aside("What was said is forgotten.\n")
+                continue
+            ids = generator.prompt_ids(Request({}, question, earlier=tuple(said)).messages())
+            reply = generator.complete([ids])[0]
+            print(visible(reply.text), flush=True)
+            if not reply.finished:
+                _aside("(cut off: the answer is as long as the study lets one be)\n")
+            said.append((question, reply.text))
+    return 0
+
+
+def _questions() -> Iterator[str]:
+    """Lines of the input that are not empty; a person is asked for them."""
+    while True:
+        _aside("> ")
+        line = sys.stdin.readline()
+        if not line:
+            _aside("\n")
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _aside(text: str) -> None:
+    """What is for a person who types, and not for whoever reads the answers from a pipe."""
+    if sys.stdin.isatty():
+        print(text, end="", file=sys.stderr, flush=True)
