@@ -81,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.created.append(asked)
             self.server.files.setdefault(f"owner/{asked['name']}", {})
             self._json({"url": f"{self.server.url}/owner/{asked['name']}", "id": f"owner/{asked['name']}"})
+        elif path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
         elif path.endswith("/preupload/main"):
             files = json.loads(body)["files"]
             large = {file["path"]: file["path"].endswith(".safetensors") for file in files}

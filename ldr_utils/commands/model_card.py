@@ -34,8 +34,12 @@ inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_
 answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
 print(tokenizer.decode(answer, skip_special_tokens=True))
 ```"""
+ROUNDED = (
+    "The sum of base and adapter is rounded once, to the precision in which the base model is stored: an answer can differ"
+    " where two continuations are almost equally likely."
+)
 NF4 = (
-    "The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is added"
+    " The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is added"
     " to the unquantised weights, so that answers may differ from the study's; the share above says how many do."
 )
 LIMITS = (
@@ -74,7 +78,7 @@ def model_card(own: RunModel, checked: str, name: str = "") -> str:
         "## Data\n\n" + _data(own),
         "## Method\n\n" + _method(own),
         "## Figures\n\n" + _figures(own),
-        "## Checked\n\n" + f"With greedy decoding, {checked}." + (f" {NF4}" if study.quantization == "nf4" else ""),
+        "## Checked\n\n" + f"With greedy decoding, {checked}. {ROUNDED}" + (NF4 if study.quantization == "nf4" else ""),
         "## Limits\n\n" + LIMITS,
         "## Licence\n\n" + _licence(study.base_model, str(head["license"])),
         "## Where it comes from\n\n" + _origin(own),
