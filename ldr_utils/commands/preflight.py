@@ -19,7 +19,7 @@ from ldr_utils.policy.load import load_tokenizer, missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import JudgeParams, StudyParams
+from ldr_utils.study.params import AlpacaParams, JudgeParams, StudyParams
 from ldr_utils.study.paths import Run, from_root
 from ldr_utils.study.stages import BY_NAME, places
 
@@ -40,6 +40,18 @@ def check_inputs(params: StudyParams) -> None:
         load_tokenizer(params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
+    check_judges(params)
+    choose_backend(params, vllm_is_installed(), NO_GPU)
+    check_languages(params)
+    if params.benchmarks:
+        open_tasks(params.benchmarks)
+    if params.data_dir:
+        draw_sets(params)
+    read_questions(params)
+
+
+def check_judges(params: AlpacaParams) -> None:
+    """Look at the judges' models, at the key and at the protocol; nothing is asked of an endpoint."""
     if params.judge == "local":
         check_model("judge_model", params.judge_model, "judge")
     if params.second_judge == "local":
@@ -48,13 +60,6 @@ def check_inputs(params: StudyParams) -> None:
         read_key(params)
     if params.judge_protocol == "alpaca_eval":
         read_template()
-    choose_backend(params, vllm_is_installed(), NO_GPU)
-    check_languages(params)
-    if params.benchmarks:
-        open_tasks(params.benchmarks)
-    if params.data_dir:
-        draw_sets(params)
-    read_questions(params)
 
 
 def check_model(key: str, name: str, role: Role = "base model") -> None:

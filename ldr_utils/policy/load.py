@@ -12,7 +12,7 @@ from typing import Any
 from ldr_utils.policy.gpu import check_reach
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import ModelParams
-from ldr_utils.study.paths import ROOT, Run, from_root
+from ldr_utils.study.paths import ROOT, from_root
 
 
 @dataclass
@@ -174,8 +174,8 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
     model = load_weights(AutoModelForCausalLM, "base_model", params.base_model, params.dtype, quantization)
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
-    if t > 0:
-        model = _with_adapter(model, Run.at(params.run_dir).stage(t, "adapter", params.arm), trainable)
+    if adapter := params.adapter(t):
+        model = _with_adapter(model, adapter, trainable)
     return Policy(model.train() if trainable else model.eval(), load_tokenizer(params.base_model))
 
 

@@ -13,7 +13,6 @@ from ldr_utils.policy.gpu import check_reach
 from ldr_utils.policy.load import Policy, base_source, choose_dtype, load_tokenizer
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DecodingParams
-from ldr_utils.study.paths import Run
 
 UNIT = 512  # prompts handed to the engine's scheduler at once: minutes of work, which is what a crash may cost
 CPU_KV_CACHE = 2 * 2**30  # bytes; on a CPU a share of all memory, vLLM's default, would starve the rest of the machine
@@ -53,7 +52,7 @@ class VllmGenerator:
         InputError
             When M_t has no adapter yet.
         """
-        adapter = _adapter(params, t) if t > 0 else None
+        adapter = _adapter(params, t)
         tokenizer = load_tokenizer(params.base_model)
         stops = stop_ids(_generation_config(params.base_model), tokenizer)
         return cls(Policy(start_engine(params, adapter), tokenizer), adapter, params, stops)
@@ -121,9 +120,9 @@ def _lora_room(adapter: Path | None) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": 1, "max_lora_rank": min(size for size in LORA_RANKS if size >= rank)}
 
 
-def _adapter(params: DecodingParams, t: int) -> Path:
-    folder = Run.at(params.run_dir).stage(t, "adapter", params.arm)
-    if not (folder / "adapter_model.safetensors").exists():
+def _adapter(params: DecodingParams, t: int) -> Path | None:
+    folder = params.adapter(t)
+    if folder and not (folder / "adapter_model.safetensors").exists():
         raise InputError(f"{folder}: holds no adapter; run 05_qlora_dpo for this model first")
     return folder
 

@@ -24,6 +24,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import Run
 from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -168,6 +169,10 @@ class ModelParams(ArmParams):
     quantization: Literal["none", "nf4"] = param("none", "none, or nf4 for 4-bit weights (QLoRA)")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = param("auto", "auto, float32, bfloat16 or float16")
     threads: Positive = param(2, "processor threads of the model", machine=True)
+
+    def adapter(self, t: int) -> Path | None:
+        """Folder of the adapter that makes M_t of the base model; M_0 has none."""
+        return Run.at(self.run_dir).stage(t, "adapter", self.arm) if t > 0 else None
 
 
 class BatchParams(ModelParams):
@@ -385,6 +390,16 @@ class AnswersParams(DecodingParams, MtBenchQuestions):
     """05b_answers: M_t answers every test set of the study."""
 
 
+class ReleasedParams(AnswersParams):
+    """``ldr evaluate``: one model that answers, whoever trained it."""
+
+    adapter_folder: str = param("", "LoRA adapter on base_model; empty for none", kept=False)
+    weights: str = param("", "what the weights are: a commit of the hub, or a checksum of the files")
+
+    def adapter(self, t: int) -> Path | None:
+        return Path(self.adapter_folder) if self.adapter_folder else None
+
+
 class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
     """07d_mt_bench."""
 
@@ -494,6 +509,12 @@ class StudyParams(
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
 
 
+class EvaluateParams(StudyParams):
+    """A params file of ``ldr evaluate``: what a study says of data, decoding and judge, and the models to evaluate."""
+
+    models: list[PathText] = param([], "NAME=MODEL, or MODEL: folder, hub name, or BASE+ADAPTER", kept=False)
+
+
 def machine_params(schema: type[BaseModel]) -> set[str]:
     """Names of the parameters that say where, how fast and at what price a stage runs, not what it computes."""
     return _marked(schema, "machine")
@@ -513,7 +534,8 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
     With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
-    other one may not extend a third: who reads a study should have two files to open at most.
+    other one may not extend a third: who reads a study should have two files to open at most. A file that names
+    ``models`` is one of ``ldr evaluate``.
 
     Parameters
     ----------
@@ -535,7 +557,13 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
         sources |= dict.fromkeys(values, source)
-    return validate(StudyParams, base | given | changed, str(path), sources)
+    given = base | given | changed
+    return validate(EvaluateParams if "models" in given else StudyParams, given, str(path), sources)
+
+
+def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
+    """A study's parameters for ``ldr evaluate``; ``models``, where there are any, are the ones in place of its own."""
+    return validate(EvaluateParams, params.model_dump() | ({"models": models} if models else {}), "MODEL")
 
 
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
