@@ -23,6 +23,8 @@ from ldr_utils.study.params import AlpacaParams, JudgeParams, StudyParams
 from ldr_utils.study.paths import Run, from_root
 from ldr_utils.study.stages import BY_NAME, places
 
+REHEARSED = "rehearsal.json"  # in a run folder: what was rehearsed, and held
+
 
 def check_inputs(params: StudyParams) -> None:
     """Look at the models, the judge's key, the data and MT-Bench's questions; nothing is downloaded or written.
@@ -107,11 +109,9 @@ def check_run_folder(root: Path) -> None:
     """
     if not root.is_dir() or (root / "params.yaml").exists():
         return
+    before = {Run(root).judge_cache, Run(root).judge_check.parent, root / REHEARSED}  # what may come before a run
     for path in root.iterdir():
-        if path.name.startswith(".") or path in (
-            Run(root).judge_cache,
-            Run(root).judge_check.parent,
-        ):  # may come before a run
+        if path.name.startswith(".") or path in before:
             continue
         if path.suffix != ".tmp":  # which a run killed at its start leaves
             raise InputError(f"{root}: holds {path.name}, but is no run folder; give an empty or a new one with --out")

@@ -31,7 +31,9 @@ from ldr_utils.study.paths import ROOT, Run, run_folder
 from ldr_utils.study.stages import places
 
 
-def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "report") -> int:
+def run_study(
+    params: StudyParams, out: Path | None, cores: int, until: str = "report", keep_going: bool = False
+) -> int:
     """Run a study in its run folder, or continue it; a complete one is left alone, damaged files are built again.
 
     Parameters
@@ -44,6 +46,8 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
         Processor cores for stages that can run side by side.
     until : str
         The stage to stop after, in every iteration (see ``study.stages``).
+    keep_going : bool
+        Whether stages that do not depend on a failed one are run all the same.
 
     Returns
     -------
@@ -66,13 +70,14 @@ def run_study(params: StudyParams, out: Path | None, cores: int, until: str = "r
     with _claim(run) as claim:
         for line in repair(run.root):
             print(f"ldr: {line}", file=sys.stderr, flush=True)
-        config = _write_config(run, params, until)
+        config = write_config(run, params, until)
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(run.root), "--configfile", str(config), "--cores", str(cores)]
         command += ["--rerun-incomplete", "--nolock"]  # its lock outlives a killed run; ours does not
         command += ["--scheduler", "greedy"]  # the other one calls a solver through a shell, with paths unquoted
         if shutil.which("nvidia-smi"):  # two models side by side would not fit one GPU
             command += ["--resources", "gpu=1"]
+        command += ["--keep-going"] if keep_going else []
         command += ["--quiet", "host", "progress", "reason", "rules"]
         status = _run(command, claim)
     if status != 0:
@@ -113,7 +118,7 @@ def _claim(run: Run) -> BinaryIO:
         raise InputError(f"{run.root}: cannot be written ({error.strerror}); give another folder with --out") from None
 
 
-def _write_config(run: Run, params: StudyParams, until: str) -> Path:
+def write_config(run: Run, params: StudyParams, until: str) -> Path:
     """Write what a run was given: ``params.yaml`` for people, the returned file for Snakemake."""
     values = params.model_dump(exclude=PER_RUN)
     config = run.root / "snakemake.json"
