@@ -17,8 +17,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ldr_utils.commands import chats, hours, memory, shapes
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import hours, memory, shapes
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -49,7 +49,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         Always complete: what could not be looked at is a warning. Takes seconds, a minute where torch hangs.
     """
     deadline = time.monotonic() + machine.PROBE_SECONDS
-    probe = machine.start_probe(params.dtype)
+    probe, asked = machine.start_probe(params.dtype), chats.start(params)
     model = find_model(params.base_model)  # while torch is being imported
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
     judges = [find_model(name, "judge") for name in local_judges(params)]
@@ -63,6 +63,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
         *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
+    checks[len(models) + 1 : len(models) + 1] = chats.finish(asked, deadline)
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
         return [*checks, Check("device", "fail", device)]
@@ -253,7 +254,8 @@ def run_bytes(params: StudyParams, shape: shapes.Shape | None) -> int:
         * sum(int(getattr(params, test.size)) for test in TEST_SETS.values())
         * len(params.all_languages)
     )
-    return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
+    longest = max(params.max_new_tokens, params.translation_max_new_tokens, params.evaluation_max_new_tokens)
+    return (models + 2 * 4) * adapter + (training + testing) * longest * 4 + GIB // 5
 
 
 def check_judge_key(params: StudyParams) -> Check:
@@ -363,10 +365,15 @@ def check_generation(
     longest = memory.longest_sequence(params)
     if not limit or longest <= limit:
         return check
-    most = (limit - memory.TEMPLATE_TOKENS) // 2
+    room = limit - memory.TEMPLATE_TOKENS
+    advice = {"max_new_tokens": room // 2, "translation_max_new_tokens": room // 2}
+    if params.max_new_tokens < room // 2:
+        advice = {"translation_max_new_tokens": room - params.max_new_tokens}
+    if memory.longest_sequence(params.model_copy(update=advice)) > limit:  # answers to test sets are too long as well
+        advice["evaluation_max_new_tokens"] = room // 2
     detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
     verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
-    return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+    return Check(name, verdict, f"{detail}; set {_settings(advice)}")
 
 
 def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
@@ -398,7 +405,7 @@ def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, dev
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
     remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
-    note = "all answers of a batch max_new_tokens long"
+    note = "all texts of a batch as long as they may get"
     return _against(name, plan, remedies, device.free, note)
 
 
@@ -428,9 +435,12 @@ def _against(
     if plan.total <= room:
         return Check(name, "ok", detail)
     change = next((change for change in remedies if plan_with(change).total <= room), None)
-    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
-    advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
+    advice = f"set {_settings(change)}" if change else "no setting makes it fit: use a smaller model or a larger device"
     return Check(name, "warn" if plan.total <= free else "fail", f"{detail}; {advice}")
+
+
+def _settings(change: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items())
 
 
 def _size(count: int) -> str:

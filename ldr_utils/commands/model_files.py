@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import Check
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import base_source, missing_folder, revision_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
@@ -47,8 +47,8 @@ def find_model(name: str, role: Role = "base model") -> Model:
 
 
 def _bare(name: str) -> str:
-    """Name without owner: the key of ``shapes.KNOWN`` and ``shapes.KNOWN_SEQ2SEQ``."""
-    return name.rpartition("/")[2].lower()
+    """Name without owner and revision: the key of ``shapes.KNOWN`` and ``shapes.KNOWN_SEQ2SEQ``."""
+    return name.partition("@")[0].rpartition("/")[2].lower()
 
 
 def _local_model(folder: Path, role: Role) -> Model:
@@ -61,17 +61,18 @@ def _local_model(folder: Path, role: Role) -> Model:
 def _hub_model(name: str, role: Role) -> Model:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(name, "config.json")
+    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
     shape, seq2seq = shapes.KNOWN.get(_bare(name)), shapes.KNOWN_SEQ2SEQ.get(_bare(name))
     if isinstance(cached, str):
         folder = Path(cached).parent
         shape, seq2seq, note = _read_sizes(folder)
         if not folder_gaps(folder, role):
-            return Model(Check(role, "ok", f"{name}: in the hub's cache, {note}"), shape, False, seq2seq)
+            pin = "" if "@" in name else f", at commit {folder.name}: to stay with it, name {name}@{folder.name}"
+            return Model(Check(role, "ok", f"{name}: in the hub's cache{pin}, {note}"), shape, False, seq2seq)
     if constants.is_offline_mode():
         trouble: str | None = "not in the hub's cache, and offline mode is set; download it where there is a network"
     else:
-        trouble = _ask_hub(name)
+        trouble = _ask_hub(base_source(name))
     if trouble:
         return Model(Check(role, "fail", f"{name}: {trouble}"), shape, True, seq2seq)
     found = f"{name}: on the hub and open to you; the first stage that needs it downloads it"
@@ -152,11 +153,6 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
         elif _is_cut_short(folder / shard):
             gaps.append(f"{shard} is cut short or not safetensors")
     return gaps
-
-
-def names_its_end(folder: Path) -> bool:
-    """Whether the settings of a folder's tokenizer name the token that ends a turn."""
-    return bool(_read(folder / SETTINGS, []).get("eos_token"))
 
 
 def _read(path: Path, gaps: list[str]) -> dict[str, Any]:

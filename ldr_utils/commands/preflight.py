@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ldr_utils.commands import device as machine
 from ldr_utils.commands import doctor
+from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
-from ldr_utils.commands.model_files import Role, find_model, folder_gaps, names_its_end
+from ldr_utils.commands.model_files import Role, find_model, folder_gaps
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import load_tokenizer, missing_folder
+from ldr_utils.policy.load import missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
@@ -27,22 +28,22 @@ REHEARSED = "rehearsal.json"  # in a run folder: what was rehearsed, and held
 
 
 def check_inputs(params: StudyParams) -> None:
-    """Look at the models, the judge's key, the data and MT-Bench's questions; nothing is downloaded or written.
+    """Look at the models and how they are spoken to, the judge's key, the data and MT-Bench's questions.
+
+    Nothing is downloaded or written.
 
     Raises
     ------
     InputError
-        For a model folder that is missing, incomplete or pickled, a tokenizer without chat template or end of turn, a
-        backend that is not installed, a key that is not set, benchmarks that nobody knows, and data that lack something
-        or are broken.
+        For a model folder that is missing, incomplete or pickled, one that cannot be spoken to as the study does
+        (``policy.chat``), a backend that is not installed, a key that is not set, benchmarks that nobody knows, and
+        data that lack something or are broken.
     """
     check_model("base_model", params.base_model)
-    base = from_root(params.base_model)
-    if base.exists() and not names_its_end(base):  # some classes of tokenizers know it all the same
-        load_tokenizer(params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
     check_judges(params)
+    check_chats(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
     if params.benchmarks:

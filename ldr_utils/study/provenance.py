@@ -34,6 +34,7 @@ PACKAGES = (
     "openai",
 )
 BY_VALUE = {"ldr_utils.languages.table"}  # a language more changes no other: its facts count by value
+LOADED: dict[str, dict[str, Any]] = {"models": {}, "chat": {}}  # by this process, by the parameter that names a model
 SHOWN = (*COMPUTED, "judges", "report")  # the rooms whose code a notebook's output shows
 
 
