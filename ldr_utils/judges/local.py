@@ -150,6 +150,11 @@ class LocalModel:
         return self._policy
 
 
+def judge_settings(template_kwargs: Mapping[str, Any]) -> Settings:
+    """What a judge's chat template is told; the judge may think before its verdict."""
+    return Settings(dict(template_kwargs), thinks=True)
+
+
 def load_judge(name: str, template_kwargs: Mapping[str, Any] | None = None) -> Policy:
     """Load a chat model for judging; it generates greedily, whatever its own files ask for.
 
@@ -168,7 +173,7 @@ def load_judge(name: str, template_kwargs: Mapping[str, Any] | None = None) -> P
     from transformers import AutoModelForCausalLM
 
     model = load_weights(AutoModelForCausalLM, "judge_model", name, "auto")
-    chat = load_chat(name, "judge_model", Settings(dict(template_kwargs or {}), thinks=True))
+    chat = load_chat(name, "judge_model", judge_settings(template_kwargs or {}))
     model.generation_config = own_decoding(model.generation_config, chat)
     return Policy(model.eval(), chat)
 
