@@ -389,6 +389,52 @@ def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def taught_to_write(folder: Path, reply: str, template: str = "") -> Path:
+    """The micro model, taught by hand to write ``reply`` and stop when it is asked about the first case.
+
+    The row of every token of the reply points where its last states do before that token, and at none of the others.
+    """
+    import torch
+
+    policy = load_judge("models/micro")
+    model, tokenizer = policy.model, policy.tokenizer
+    tokenizer.chat_template = template or tokenizer.chat_template
+    ids = [*tokenizer(reply, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    text = prompts.pairwise_prompt("Nenne drei Farben.", cases()[0].first, cases()[0].second)
+    asked = policy.prompt_ids([{"role": "user", "content": text}])
+    with torch.inference_mode():
+        states = model.model(torch.tensor([asked + ids[:-1]])).last_hidden_state[0, len(asked) - 1 :]
+    head, rows = model.lm_head.weight.detach().clone(), torch.linalg.pinv(torch.nn.functional.normalize(states))
+    for token in set(ids):
+        head[token] = 8 * sum(rows[:, k] for k, own in enumerate(ids) if own == token)
+    model.config.tie_word_embeddings = False
+    model.config.max_position_embeddings = 2048
+    model.lm_head.weight = torch.nn.Parameter(head)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+OPENED = TEMPLATE.replace("{% if enable_thinking", "<think>\n{% if enable_thinking")
+
+
+@pytest.mark.parametrize(("reply", "template"), [("**A**", ""), ("B is so, no</think>\nA", OPENED)])
+def test_a_local_judge_that_does_not_begin_with_its_verdict_is_heard_out(
+    tmp_path: Path, reply: str, template: str
+) -> None:
+    folder = taught_to_write(tmp_path / "model", reply, template)
+    (found,) = local(folder, tmp_path).prefer(cases()[:1])
+    assert found.status == "ok"
+    assert found.preference is not None
+    assert found.preference > 0.9
+
+
+def test_thoughts_of_a_local_judge_that_do_not_end_are_no_verdict(tmp_path: Path) -> None:
+    folder = taught_to_write(tmp_path / "model", "B is so, no</think>\nA", OPENED)
+    with pytest.raises(InputError, match=r"no usable verdict .*3 tokens were used up before a verdict"):
+        local(folder, tmp_path, judge_max_tokens=3).prefer(cases()[:1])
+
+
 @pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM's server")
 def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     obedient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -289,7 +289,7 @@ class JudgeParams(Common):
     judge_concurrency: Positive = param(8, "openai only: questions in flight", machine=True, kept=False)
     judge_protocol: Literal["both_orders", "alpaca_eval"] = param(
         "both_orders",
-        "both_orders (ours), or alpaca_eval: one order a case, AlpacaEval's prompt (pip package)",
+        "both_orders (ours), or alpaca_eval (one order a case, the package's own prompt)",
         kept=False,
     )
     judge_max_tokens: Positive = param(
