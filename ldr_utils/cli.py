@@ -63,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--arm", default=MAIN, help="of another arm (default: %(default)s)")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or a new one")
     export.add_argument("--pairs", action="store_true", help="in place of the model, the pairs that it was trained on")
-    export.add_argument("--check", type=int, default=20, metavar="N", help="prompts a language and test set to check by")
+    export.add_argument(
+        "--check", type=int, default=20, metavar="N", help="prompts a language and test set to check by"
+    )
     export.add_argument("--push", default="", metavar="OWNER/NAME", help="upload it to the hub, privately")
     chat = commands.add_parser("chat", help="talk to a run's model")
     chat.add_argument("run", type=Path, metavar="DIR", help="a run folder")

@@ -62,7 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path == "/api/whoami-v2":
             known = self.headers.get("Authorization", "").removeprefix("Bearer ") == "hf_good"
-            self._json({"name": "owner", "type": "user"} if known else {"error": "Invalid token"}, 200 if known else 401)
+            self._json(
+                {"name": "owner", "type": "user"} if known else {"error": "Invalid token"}, 200 if known else 401
+            )
         elif path.startswith("/api/"):
             self._json({"error": f"not served: {path}"}, 404)
         else:
@@ -86,7 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/preupload/main"):
             files = json.loads(body)["files"]
             large = {file["path"]: file["path"].endswith(".safetensors") for file in files}
-            modes = [{"path": p, "uploadMode": "lfs" if big else "regular", "shouldIgnore": False} for p, big in large.items()]
+            modes = [
+                {"path": p, "uploadMode": "lfs" if big else "regular", "shouldIgnore": False}
+                for p, big in large.items()
+            ]
             self._json({"files": modes})
         elif path.endswith("/info/lfs/objects/batch"):
             objects = [

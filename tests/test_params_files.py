@@ -30,7 +30,11 @@ def test_is_valid(path: Path) -> None:
 def test_every_key_is_read_by_a_notebook(path: Path) -> None:
     params = load_params(path)
     read = {key for name in STUDY_NOTEBOOKS for key in params.for_notebook(name)}
-    read |= set(EvaluateParams.model_fields) - set(StudyParams.model_fields) if isinstance(params, EvaluateParams) else set()
+    read |= (
+        set(EvaluateParams.model_fields) - set(StudyParams.model_fields)
+        if isinstance(params, EvaluateParams)
+        else set()
+    )
     assert set(yaml.safe_load(path.read_text())) - {"extends"} <= read
 
 

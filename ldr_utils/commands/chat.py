@@ -43,7 +43,9 @@ def chat(folder: Path, model: str, arm: str = MAIN) -> int:
     longest, room = positions(own.answering.base_model), own.answering.max_new_tokens
     with open_generator(own.answering, own.t) as generator:
         with as_in_a_batch_run(own.name):
-            generator.prompt_ids([{"role": "user", "content": "."}])  # loads it: trouble shows before the first question
+            generator.prompt_ids(
+                [{"role": "user", "content": "."}]
+            )  # loads it: trouble shows before the first question
         _aside(f"{own.name} of {folder}. {HELP}\n")
         for question in _questions():
             if question == RESET:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +54,9 @@ class Checked:
     mismatches: list[Record]
 
     def __str__(self) -> str:
-        share = f"{self.same} of {self.asked} answers ({self.same / self.asked:.1%}) are the study's to the last character"
+        share = (
+            f"{self.same} of {self.asked} answers ({self.same / self.asked:.1%}) are the study's to the last character"
+        )
         if not self.mismatches:
             return share
         return f"{share}; on average the first {self.alike:.1%} of an answer agrees. The others: {MISMATCHES}"
@@ -124,7 +125,9 @@ def _check_room(own: RunModel, out: Path) -> None:
     there = next(path for path in out.resolve().parents if path.exists())
     free = shutil.disk_usage(there).free
     if free < need:
-        raise InputError(f"--out {out}: needs about {need / 1e9:.2g} GB, {free / 1e9:.2g} are free; choose another disk")
+        raise InputError(
+            f"--out {out}: needs about {need / 1e9:.2g} GB, {free / 1e9:.2g} are free; choose another disk"
+        )
 
 
 @contextmanager
@@ -189,15 +192,28 @@ def _read(own: RunModel, params: AnswersParams, t: int, prompts: int) -> dict[st
     return {name: {lang: records[:prompts] for lang, records in own.items()} for name, own in found.items()}
 
 
+def _agreeing(before: str, now: str) -> float:
+    """Share of ``before`` in front of the first character that differs."""
+    same = next((k for k, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), min(len(before), len(now)))
+    return same / len(before) if before else float(not now)
+
+
 def _compare(triples: list[tuple[str, str, Response, Response, Response]]) -> Checked:
     mismatches: list[Record] = []
     alike, as_base = 0.0, 0
     for name, lang, studys, merged, bases in triples:
         before, now = studys["response"], merged["response"]
-        alike += len(os.path.commonprefix([before, now])) / max(1, len(before)) if before != now else 1
+        alike += _agreeing(before, now)
         if before != now:
             as_base += now == bases["response"]
             mismatches.append(
-                {"set": name, "lang": lang, "id": studys["id"], "prompt": studys["prompt"], "study": before, "merged": now}
+                {
+                    "set": name,
+                    "lang": lang,
+                    "id": studys["id"],
+                    "prompt": studys["prompt"],
+                    "study": before,
+                    "merged": now,
+                }
             )
     return Checked(len(triples), len(triples) - len(mismatches), alike / max(1, len(triples)), as_base, mismatches)

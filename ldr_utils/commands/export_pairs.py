@@ -70,7 +70,7 @@ def conversations(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
             "prompt": [{"role": "user", "content": pair["prompt"]}],
             "chosen": [{"role": "assistant", "content": pair["chosen"]}],
             "rejected": [{"role": "assistant", "content": pair["rejected"]}],
-            **{key: pair[key] for key in ("id", "lang", "via")},  # type: ignore[literal-required]
+            **{key: pair[key] for key in ("id", "lang", "via")},
         }
         for pair in pairs
     ]

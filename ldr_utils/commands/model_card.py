@@ -35,12 +35,12 @@ answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
 print(tokenizer.decode(answer, skip_special_tokens=True))
 ```"""
 ROUNDED = (
-    "The sum of base and adapter is rounded once, to the precision in which the base model is stored: an answer can differ"
-    " where two continuations are almost equally likely."
+    "The sum of base and adapter is rounded once, to the precision in which the base model is stored: an answer can"
+    " differ where two continuations are almost equally likely."
 )
 NF4 = (
-    " The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is added"
-    " to the unquantised weights, so that answers may differ from the study's; the share above says how many do."
+    " The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is"
+    " added to the unquantised weights, so that answers may differ from the study's; the share above says how many do."
 )
 LIMITS = (
     "Nothing was done for safety, and nothing about it was measured. What the base model cannot do, its answers cannot"
@@ -73,7 +73,8 @@ def model_card(own: RunModel, checked: str, name: str = "") -> str:
     warning = f"> **Micro world.** {CAUTION['micro']}\n\n" if study.source == "micro" else ""
     parts = [
         _head(head) + f"# {name or f'{own.name} of the study {study.study}'}",
-        warning + f"`{public_name(study.base_model)}` after {_iterations(own)} of {PAPER}: {ARMS[own.arm].description}.",
+        warning
+        + f"`{public_name(study.base_model)}` after {_iterations(own)} of {PAPER}: {ARMS[own.arm].description}.",
         USE.format(name=name or "FOLDER"),
         "## Data\n\n" + _data(own),
         "## Method\n\n" + _method(own),
@@ -126,7 +127,7 @@ def base_licence(base_model: str) -> str:
 
 
 def public_name(base_model: str) -> str:
-    """A model's name for a page: of a folder outside of the repository the last part, which tells nothing of the rest."""
+    """A model's name for a page: of a folder elsewhere the last part, which says nothing of where it lies."""
     return one_line(Path(base_model).name if Path(base_model).is_absolute() else base_model)
 
 
@@ -161,9 +162,9 @@ def _method(own: RunModel) -> str:
     return (
         "The model answers every prompt in every language and translates its own answers. Outside of the dominant"
         " language the translated dominant answer is preferred to the direct one, in the dominant language the direct"
-        f" one. LoRA (rank {p['lora_r']}, alpha {p['lora_alpha']}, quantisation of the base: {p['quantization']}) on these"
-        f" pairs: objective {p['objective']}, beta {p['beta']}, alpha {p['alpha']}, learning rate {p['learning_rate']},"
-        f" {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The adapter is merged: the"
+        f" one. LoRA (rank {p['lora_r']}, alpha {p['lora_alpha']}, quantisation of the base: {p['quantization']}) on"
+        f" these pairs: objective {p['objective']}, beta {p['beta']}, alpha {p['alpha']}, learning rate"
+        f" {p['learning_rate']}, {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The adapter is merged: the"
         " sum is taken in float32 and stored in the base model's own precision."
     )
 
@@ -178,17 +179,21 @@ def _figures(own: RunModel) -> str:
     parts = [f"With 95 % intervals over problems. Judge of X-AlpacaEval: `{one_line(judge)}`, asked in both orders."]
     rows = []
     for task, test in TEST_SETS.items():
-        parts.append(f"{test.title}:\n\n" + markdown(grid(chosen, task, METRICS[task], study.all_languages).reset_index()))
+        parts.append(
+            f"{test.title}:\n\n" + markdown(grid(chosen, task, METRICS[task], study.all_languages).reset_index())
+        )
         after, before = problem_scores([run], task, own.arm, own.t), problem_scores([run], task, MAIN, 0)
         rows += step_gains(task, f"{own.name} - M0", after, before, study, with_paper=False)
-    parts.append("Points gained over M0 on the same problems:\n\n" + summary_markdown(titled(corrected(pd.DataFrame(rows)))))
+    parts.append(
+        "Points gained over M0 on the same problems:\n\n" + summary_markdown(titled(corrected(pd.DataFrame(rows))))
+    )
     return "\n\n".join(parts)
 
 
 def _licence(base_model: str, licence: str) -> str:
     return (
-        f"This is a derivative of `{public_name(base_model)}`: its licence (by its card: `{licence}`) holds, with what that asks of"
-        " derivatives, such as a name or a notice. Read it before you pass this model on."
+        f"This is a derivative of `{public_name(base_model)}`: its licence (by its card: `{licence}`) holds,"
+        " with what that asks of derivatives, such as a name or a notice. Read it before you pass this model on."
     )
 
 
