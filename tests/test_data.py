@@ -230,7 +230,7 @@ def test_too_few_rows_are_refused(real_data: Path) -> None:
 
 def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -> None:
     """Levels and languages that a real test set lacks stop nothing."""
-    values = {"unseen": UNSEEN, "base_model": "models/micro", "max_new_tokens": 16}
+    values = {"unseen": UNSEEN, "base_model": "models/micro", "evaluation_max_new_tokens": 16}
     assert run_notebook("05b_answers", real_run.root, real_data, **values) == 0
     assert run_notebook("07_mgsm", real_run.root, real_data, **values) == 0
     results = pd.read_csv(real_run.stage(0, "mgsm") / "results.csv")

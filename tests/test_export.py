@@ -18,7 +18,7 @@ from hub import Hub, local_hub
 from ldr_utils.commands.export import _compare
 from ldr_utils.policy.backends import open_generator, vllm_is_installed
 from ldr_utils.study.jsonl import read_jsonl
-from ldr_utils.study.params import DecodingParams
+from ldr_utils.study.params import AnswersParams
 from ldr_utils.study.paths import ROOT
 from ldr_utils.study.records import Pair
 
@@ -49,7 +49,7 @@ def studys_answers(study: Path, model: str = "M2") -> list[tuple[str, str]]:
 
 
 def share_alike(folder: Path, study: Path, backend: Any) -> float:
-    params = DecodingParams(base_model=str(folder), backend=backend, threads=1, max_new_tokens=100)
+    params = AnswersParams(base_model=str(folder), backend=backend, threads=1, evaluation_max_new_tokens=100)
     known = studys_answers(study)
     with open_generator(params, 0) as generator:
         prompts = [generator.prompt_ids([{"role": "user", "content": prompt}]) for prompt, _ in known]

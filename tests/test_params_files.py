@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ldr_utils.commands.memory import KNOWN
+from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.study.params import NOTEBOOKS, PER_RUN, EvaluateParams, StudyParams, load_params
 from ldr_utils.study.paths import ROOT

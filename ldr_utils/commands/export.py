@@ -150,18 +150,14 @@ def _save(own: RunModel, folder: Path) -> None:
     """Weights as safetensors, tokenizer with its template, and how to generate: greedily, to the end of the turn."""
     from transformers import GenerationConfig
 
-    from ldr_utils.policy.generate import stop_ids
-
-    params = own.answering
-    policy = merge(params, own.t)
-    stops = stop_ids(policy.model.generation_config, policy.tokenizer)
+    policy, decoding = merge(own.answering, own.t), own.answering.decoding
     policy.model.generation_config = GenerationConfig(
         bos_token_id=policy.tokenizer.bos_token_id,
-        eos_token_id=sorted(stops),
+        eos_token_id=policy.model.generation_config.eos_token_id,  # all at which the study's answers stop
         pad_token_id=policy.tokenizer.pad_token_id,
         do_sample=False,
-        max_new_tokens=params.max_new_tokens,
-        repetition_penalty=params.repetition_penalty,
+        max_new_tokens=decoding.max_new_tokens,
+        repetition_penalty=decoding.repetition_penalty,
     )
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)

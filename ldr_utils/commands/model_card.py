@@ -76,6 +76,7 @@ def model_card(own: RunModel, checked: str, name: str = "") -> str:
         warning
         + f"`{public_name(study.base_model)}` after {_iterations(own)} of {PAPER}: {ARMS[own.arm].description}.",
         USE.format(name=name or "FOLDER"),
+        *([f"As in the study, it is to be told:\n\n{_told(own)}"] if _told(own) else []),
         "## Data\n\n" + _data(own),
         "## Method\n\n" + _method(own),
         "## Figures\n\n" + _figures(own),
@@ -135,6 +136,13 @@ def _head(values: Mapping[str, object]) -> str:
     return f"---\n{yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)}---\n\n"
 
 
+def _told(own: RunModel) -> str:
+    """The study's system prompt and variables of the chat template, if it has any."""
+    values = {"system_prompt": own.study.system_prompt, "chat_template_kwargs": own.study.chat_template_kwargs}
+    said = {name: value for name, value in values.items() if value}
+    return f"```yaml\n{yaml.safe_dump(said, allow_unicode=True, sort_keys=False)}```" if said else ""
+
+
 def _iterations(own: RunModel) -> str:
     return "one iteration" if own.t == 1 else f"{own.t} iterations"
 
@@ -164,8 +172,8 @@ def _method(own: RunModel) -> str:
         " language the translated dominant answer is preferred to the direct one, in the dominant language the direct"
         f" one. LoRA (rank {p['lora_r']}, alpha {p['lora_alpha']}, quantisation of the base: {p['quantization']}) on"
         f" these pairs: objective {p['objective']}, beta {p['beta']}, alpha {p['alpha']}, learning rate"
-        f" {p['learning_rate']}, {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The adapter is merged: the"
-        " sum is taken in float32 and stored in the base model's own precision."
+        f" {p['learning_rate']}, {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The"
+        " adapter is merged: the sum is taken in float32 and stored in the base model's own precision."
     )
 
 

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ldr_utils.commands.model_files import Role, folder_gaps, names_its_end
+from ldr_utils.commands.chats import check_chats
+from ldr_utils.commands.model_files import Role, folder_gaps
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import load_tokenizer, missing_folder
+from ldr_utils.policy.load import missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import AlpacaParams, StudyParams
 from ldr_utils.study.paths import from_root
 
+REHEARSED = "rehearsal.json"  # in a run folder: what was rehearsed, and held
+
 
 def check_inputs(params: StudyParams) -> None:
-    """Look at the models, the judge's key, the data and MT-Bench's questions; nothing is downloaded or written.
+    """Look at the models and how they are spoken to, the judge's key, the data and MT-Bench's questions.
+
+    Nothing is downloaded or written.
 
     Raises
     ------
     InputError
-        For a model folder that is missing, incomplete or pickled, a tokenizer without chat template or end of turn, a
-        backend that is not installed, a key that is not set, benchmarks that nobody knows, and data that lack something
-        or are broken.
+        For a model folder that is missing, incomplete or pickled, one that cannot be spoken to as the study does
+        (``policy.chat``), a backend that is not installed, a key that is not set, benchmarks that nobody knows, and
+        data that lack something or are broken.
     """
     check_model("base_model", params.base_model)
-    base = from_root(params.base_model)
-    if base.exists() and not names_its_end(base):  # some classes of tokenizers know it all the same
-        load_tokenizer(params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
     check_judges(params)
+    check_chats(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
     if params.benchmarks:
@@ -73,5 +76,7 @@ def check_run_folder(root: Path) -> None:
     if not root.is_dir() or (root / "params.yaml").exists():
         return
     for path in root.iterdir():
+        if path.name == REHEARSED:  # before the run
+            continue
         if not path.name.startswith(".") and path.suffix != ".tmp":  # which a run killed at its start leaves
             raise InputError(f"{root}: holds {path.name}, but is no run folder; give an empty or a new one with --out")

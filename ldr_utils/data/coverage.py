@@ -67,15 +67,20 @@ def check_test_languages(params: DataParams) -> dict[str, list[str]]:
 def files_needed(params: DataParams) -> list[File]:
     """Files of the published data that a study reads, as (layout, language)."""
     tests = check_languages(params)
-    referenced = [
-        lang for lang in tests["x_alpacaeval"] if lang in languages_published(ALPACA_REFERENCES, folder(params))
-    ]
     return [
         *((layout, lang) for layout in _training_layouts(params) for lang in params.languages),
         *([(TRANSLATION_TASKS, "")] if params.train_set == "alpagasus" else []),
         *((TEST_SETS[name].layout, lang) for name, languages in tests.items() for lang in languages),
-        *((ALPACA_REFERENCES, lang) for lang in referenced),
+        *((ALPACA_REFERENCES, lang) for lang in languages_with_references(params)),
     ]
+
+
+def languages_with_references(params: DataParams) -> list[str]:
+    """Languages of the study in which X-AlpacaEval has reference answers, which a judge can compare with."""
+    prompts = check_languages(params)["x_alpacaeval"]
+    if params.source == "micro":
+        return prompts
+    return [lang for lang in prompts if lang in languages_published(ALPACA_REFERENCES, folder(params))]
 
 
 def folder(params: DataParams) -> Path | None:

@@ -67,6 +67,7 @@ def _draw(
         iterations=iterations,
         prompts_per_iteration=params.prompts_per_iteration,
         sizes={name: getattr(params, test.size) for name, test in TEST_SETS.items()},
+        problem_prefix=params.problem_prefix,
     )
     _check_sizes(sets, params)
     return sets, sources
@@ -81,6 +82,7 @@ def real_sets(
     iterations: int = 2,
     prompts_per_iteration: int = 1000,
     sizes: Mapping[str, int] = MappingProxyType({}),
+    problem_prefix: str = "",
 ) -> tuple[dict[str, DataSet], list[Source]]:
     """Read ``iteration0``.. and test sets, each by language, aligned by id.
 
@@ -98,6 +100,8 @@ def real_sets(
         How many sets of training prompts, and of how many prompts.
     sizes : mapping of test set to int
         How many of its problems to read, from the first on; all where nothing is said.
+    problem_prefix : str
+        Opens the prompt of a word problem, in place of `files.PROBLEM_PREFIX`.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def real_sets(
     InputError
         When a file is missing, unreadable, out of step with the other languages, or cannot be downloaded.
     """
-    files, draw = Files(data_dir), TRAIN_SETS[prompts]
+    files, draw = Files(data_dir, problem_prefix), TRAIN_SETS[prompts]
     sets = {f"iteration{t}": draw(files, t, languages, prompts_per_iteration) for t in range(iterations)}
     sets |= {name: TEST_SETS[name].read(files, own, sizes.get(name)) for name, own in tests.items()}
     return sets, files.sources()

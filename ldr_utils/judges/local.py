@@ -11,7 +11,7 @@ from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.prompted import Question
 from ldr_utils.judges.reply import Reply, normalised, parse_label
 from ldr_utils.policy.generate import batches_by_length
-from ldr_utils.policy.load import Policy, load_tokenizer, load_weights
+from ldr_utils.policy.load import Policy, load_chat, load_weights
 
 LEAST_MASS = 0.01  # of all labels together: below it the model was about to say something else altogether
 
@@ -84,7 +84,7 @@ def load_judge(name: str) -> Policy:
     from transformers import AutoModelForCausalLM
 
     model = load_weights(AutoModelForCausalLM, "judge_model", name, "auto")
-    return Policy(model.eval(), load_tokenizer(name, "judge_model"))
+    return Policy(model.eval(), load_chat(name, "judge_model"))
 
 
 def read_next_token(probabilities: Any, tokenizer: Any, labels: tuple[str, ...]) -> Reply:
