@@ -1,4 +1,4 @@
-"""A model before it is loaded, base model or translator: where it is, whether it is complete, and its sizes."""
+"""A model before it is loaded, base model, translator or judge: where it is, whether it is complete, and its sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ldr_utils.policy.load import base_source, missing_folder, revision_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
-Role = Literal["base model", "translator"]
+Role = Literal["base model", "translator", "judge"]
 CONFIG, SETTINGS, INDEX = "config.json", "tokenizer_config.json", "model.safetensors.index.json"
 HUB_SECONDS = 3.0
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # a header that is no header
@@ -140,7 +140,7 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
     config, settings, index = (_read(folder / name, gaps) for name in (CONFIG, SETTINGS, INDEX))
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         gaps.append("no tokenizer.json")
-    chats = role == "base model" or gaps or not config.get("is_encoder_decoder")
+    chats = role != "translator" or gaps or not config.get("is_encoder_decoder")
     if chats and "chat_template" not in settings and not (folder / "chat_template.jinja").exists():
         gaps.append("no chat template (use the instruction-tuned version)")
     pickled = sorted(path.name for path in folder.glob("*.bin"))

@@ -287,6 +287,17 @@ class JudgeParams(Common):
         "JUDGE_API_KEY", "openai only: the environment variable that holds the key", machine=True, kept=False
     )
     judge_concurrency: Positive = param(8, "openai only: questions in flight", machine=True, kept=False)
+    judge_protocol: Literal["both_orders", "alpaca_eval"] = param(
+        "both_orders",
+        "both_orders (ours), or alpaca_eval (one order a case, the package's own prompt)",
+        kept=False,
+    )
+    judge_max_tokens: Positive = param(
+        2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
+    )
+    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+        {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
+    )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
     judge_price_in: Price = param(0.0, "openai only: USD per million tokens read", machine=True, kept=False)
     judge_price_out: Price = param(0.0, "openai only: USD per million tokens written", machine=True, kept=False)
@@ -312,6 +323,8 @@ class JudgeParams(Common):
 
     @model_validator(mode="after")
     def _judge_is_complete(self) -> Self:
+        if self.judge == "rubric" and self.judge_protocol != "both_orders":
+            raise ValueError("judge_protocol: the rubric reads no prompt; set both_orders, or another judge")
         if self.judge != "rubric" and not self.judge_model:
             raise ValueError(f"judge_model: the {self.judge} judge needs one; name a model")
         if self.judge_budget and not self.judge_price_in + self.judge_price_out:
@@ -612,8 +625,8 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
         sources |= dict.fromkeys(values, source)
-    schema = EvaluateParams if "models" in base | given | changed else StudyParams
-    return validate(schema, base | given | changed, str(path), sources)
+    given = base | given | changed
+    return validate(EvaluateParams if "models" in given else StudyParams, given, str(path), sources)
 
 
 def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
