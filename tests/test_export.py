@@ -18,7 +18,7 @@ from hub import Hub, local_hub
 from ldr_utils.commands.export import _compare
 from ldr_utils.policy.backends import open_generator, vllm_is_installed
 from ldr_utils.study.jsonl import read_jsonl
-from ldr_utils.study.params import DecodingParams
+from ldr_utils.study.params import AnswersParams
 from ldr_utils.study.paths import ROOT
 from ldr_utils.study.records import Pair
 
@@ -49,7 +49,7 @@ def studys_answers(study: Path, model: str = "M2") -> list[tuple[str, str]]:
 
 
 def share_alike(folder: Path, study: Path, backend: Any) -> float:
-    params = DecodingParams(base_model=str(folder), backend=backend, threads=1, max_new_tokens=100)
+    params = AnswersParams(base_model=str(folder), backend=backend, threads=1, evaluation_max_new_tokens=100)
     known = studys_answers(study)
     with open_generator(params, 0) as generator:
         prompts = [generator.prompt_ids([{"role": "user", "content": prompt}]) for prompt, _ in known]
@@ -87,10 +87,9 @@ def test_it_is_whole_and_in_the_bases_precision(exported: tuple[Path, str]) -> N
         safe_open(ROOT / "models/micro/model.safetensors", "pt") as base,
     ):
         assert set(own.keys()) == set(base.keys())
-        assert {own.get_tensor(name).dtype for name in own.keys()} == {
-            base.get_tensor(name).dtype for name in base.keys()
-        }
-        assert any((own.get_tensor(name) != base.get_tensor(name)).any() for name in own.keys())
+        names = list(base.keys())
+        assert {own.get_tensor(name).dtype for name in names} == {base.get_tensor(name).dtype for name in names}
+        assert any((own.get_tensor(name) != base.get_tensor(name)).any() for name in names)
     assert not any("adapter" in path.name or path.suffix == ".bin" for path in exported[0].iterdir())
 
 

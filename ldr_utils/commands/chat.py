@@ -9,7 +9,7 @@ from pathlib import Path
 from ldr_utils.commands.run_model import check_finished, find
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Request
-from ldr_utils.policy.load import base_source
+from ldr_utils.policy.load import base_source, revision_of
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.progress import as_in_a_batch_run
 from ldr_utils.study.records import Exchange
@@ -40,7 +40,7 @@ def chat(folder: Path, model: str, arm: str = MAIN) -> int:
     if own.t > 0:
         check_finished(own, place("training", own.t, arm))
     said: list[Exchange] = []
-    longest, room = positions(own.answering.base_model), own.answering.max_new_tokens
+    longest, room = positions(own.answering.base_model), own.answering.decoding.max_new_tokens
     with open_generator(own.answering, own.t) as generator:
         with as_in_a_batch_run(own.name):
             generator.prompt_ids(
@@ -74,7 +74,8 @@ def positions(base_model: str) -> int:
     """How many tokens a model can read and write, by its config."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base_source(base_model), trust_remote_code=False).get_text_config()
+    source, revision = base_source(base_model), revision_of(base_model)
+    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).get_text_config()
     return int(getattr(config, "max_position_embeddings", 0) or 10**9)
 
 

@@ -29,6 +29,7 @@ from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import AlpacaParams, EvaluateParams, MgsmParams, ReleasedParams
 from ldr_utils.study.paths import Run
 from ldr_utils.study.progress import as_in_a_batch_run, say
+from ldr_utils.study.provenance import forget_loaded
 from ldr_utils.study.records import DataSet, Response
 from ldr_utils.study.stage import StageRun
 from ldr_utils.study.stages import BY_NAME, place, values
@@ -128,6 +129,7 @@ def _answers(params: EvaluateParams, run: Run, model: Released, tests: Mapping[s
     asked = settle_backend(ReleasedParams(**own))
     stage = StageRun(BY_NAME["answers"], run.root / "models" / model.name / "answers", asked, [])
     stage.begin()
+    forget_loaded()  # what the model before was
     say(f"answers; {model.source}")
     with open_generator(asked, asked.t) as generator:
         found = {name: answer(generator, prompts, stage.folder / name) for name, prompts in tests.items()}

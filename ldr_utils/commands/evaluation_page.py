@@ -1,4 +1,4 @@
-"""What an evaluation shows: a short table for the terminal, and a page with all of it. No text of a model is on either."""
+"""What an evaluation shows: a short table for the terminal, and a page with all of it. Neither has text of a model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from ldr_utils.commands.released import Released
 from ldr_utils.data.files import Source, source_table
@@ -72,8 +74,9 @@ def _comparisons(compared: pd.DataFrame) -> list[str]:
 def _conditions(params: EvaluateParams) -> str:
     judge = " ".join(filter(None, (params.judge, params.judge_model)))
     return (
-        f"Judge: `{one_line(judge)}`, asked in both orders. Data: {params.source}, seed {params.seed}; languages trained on"
-        f" by the study behind the parameters: {', '.join(params.languages)}; unseen: {', '.join(params.unseen) or 'none'}."
+        f"Judge: `{one_line(judge)}`, asked in both orders. Data: {params.source}, seed {params.seed}; languages that"
+        f" the study behind the parameters trains on: {', '.join(params.languages)}; unseen:"
+        f" {', '.join(params.unseen) or 'none'}."
         " All parameters: [evaluation.yaml](evaluation.yaml). Every number: [results.csv](results.csv),"
         " [comparisons.csv](comparisons.csv). Answers and what made them: `models/NAME/answers/`."
     )
@@ -97,9 +100,7 @@ def _duels(run: Run, results: pd.DataFrame) -> str:
     return _picture(run, "head_to_head.png", figures.head_to_head(rows, "Head to head on X-AlpacaEval"), "Head to head")
 
 
-def _picture(run: Run, name: str, drawn: figures.Figure, caption: str) -> str:
-    from matplotlib import pyplot
-
+def _picture(run: Run, name: str, drawn: Figure, caption: str) -> str:
     path = run.root / "figures" / name
     figures.save_figure(drawn, path)
     pyplot.close(drawn)

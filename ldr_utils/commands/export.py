@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,18 +150,14 @@ def _save(own: RunModel, folder: Path) -> None:
     """Weights as safetensors, tokenizer with its template, and how to generate: greedily, to the end of the turn."""
     from transformers import GenerationConfig
 
-    from ldr_utils.policy.generate import stop_ids
-
-    params = own.answering
-    policy = merge(params, own.t)
-    stops = stop_ids(policy.model.generation_config, policy.tokenizer)
+    policy, decoding = merge(own.answering, own.t), own.answering.decoding
     policy.model.generation_config = GenerationConfig(
         bos_token_id=policy.tokenizer.bos_token_id,
-        eos_token_id=sorted(stops),
+        eos_token_id=policy.model.generation_config.eos_token_id,  # all at which the study's answers stop
         pad_token_id=policy.tokenizer.pad_token_id,
         do_sample=False,
-        max_new_tokens=params.max_new_tokens,
-        repetition_penalty=params.repetition_penalty,
+        max_new_tokens=decoding.max_new_tokens,
+        repetition_penalty=decoding.repetition_penalty,
     )
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
@@ -193,12 +188,18 @@ def _read(own: RunModel, params: AnswersParams, t: int, prompts: int) -> dict[st
     return {name: {lang: records[:prompts] for lang, records in own.items()} for name, own in found.items()}
 
 
+def _agreeing(before: str, now: str) -> float:
+    """Share of ``before`` in front of the first character that differs."""
+    same = next((k for k, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), min(len(before), len(now)))
+    return same / len(before) if before else float(not now)
+
+
 def _compare(triples: list[tuple[str, str, Response, Response, Response]]) -> Checked:
     mismatches: list[Record] = []
     alike, as_base = 0.0, 0
     for name, lang, studys, merged, bases in triples:
         before, now = studys["response"], merged["response"]
-        alike += len(os.path.commonprefix([before, now])) / max(1, len(before)) if before != now else 1
+        alike += _agreeing(before, now)
         if before != now:
             as_base += now == bases["response"]
             mismatches.append(

@@ -50,10 +50,10 @@ def export_pairs(folder: Path, model: str, arm: str = MAIN, out: Path = Path(), 
         described: dict[str, Any] = {}
         for s, place in enumerate(own.pairs(), 1):
             pairs = read_jsonl(own.run.root / place.folder / "train.jsonl", Pair)
-            write_jsonl(partial / f"M{s}.jsonl", conversations(pairs))
+            write_jsonl(partial / f"M{s}.jsonl", conversations(pairs, own.study.system_prompt))
             counts[f"M{s}.jsonl"] = len(pairs)
-            file = f"M{s}.json"
-            write_text(partial / "llama_factory" / file, json.dumps(alpaca(pairs), indent=1, ensure_ascii=False) + "\n")
+            file, text = f"M{s}.json", json.dumps(alpaca(pairs, own.study.system_prompt), indent=1, ensure_ascii=False)
+            write_text(partial / "llama_factory" / file, text + "\n")
             described[f"{own.study.study}_M{s}"] = described_as(file)
         write_text(partial / "llama_factory" / "dataset_info.json", json.dumps(described, indent=1) + "\n")
         write_text(partial / "README.md", pairs_card(own, counts))
@@ -63,28 +63,31 @@ def export_pairs(folder: Path, model: str, arm: str = MAIN, out: Path = Path(), 
     return "\n".join(lines)
 
 
-def conversations(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """TRL's conversational preference format with an explicit prompt."""
+def conversations(pairs: Sequence[Pair], system: str) -> list[dict[str, Any]]:
+    """TRL's conversational preference format with an explicit prompt; ``system`` is what the model was told first."""
+    opening = [{"role": "system", "content": system}] if system else []
     return [
         {
-            "prompt": [{"role": "user", "content": pair["prompt"]}],
+            "prompt": [*opening, {"role": "user", "content": pair["prompt"]}],
             "chosen": [{"role": "assistant", "content": pair["chosen"]}],
             "rejected": [{"role": "assistant", "content": pair["rejected"]}],
-            **{key: pair[key] for key in ("id", "lang", "via")},  # type: ignore[literal-required]
+            **{key: pair[key] for key in ("id", "lang", "via")},
         }
         for pair in pairs
     ]
 
 
-def alpaca(pairs: Sequence[Pair]) -> list[dict[str, str]]:
+def alpaca(pairs: Sequence[Pair], system: str) -> list[dict[str, str]]:
     """LLaMA-Factory's alpaca format for preferences."""
+    same = {"input": "", "system": system}
     return [
-        {"instruction": pair["prompt"], "input": "", "chosen": pair["chosen"], "rejected": pair["rejected"]}
+        {"instruction": pair["prompt"], "chosen": pair["chosen"], "rejected": pair["rejected"], **same}
         for pair in pairs
     ]
 
 
 def described_as(file: str) -> dict[str, Any]:
     """An entry of LLaMA-Factory's ``dataset_info.json``."""
-    columns = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
+    columns = {"prompt": "instruction", "query": "input", "system": "system"}
+    columns |= {"chosen": "chosen", "rejected": "rejected"}
     return {"file_name": file, "ranking": True, "columns": columns}

@@ -35,12 +35,12 @@ answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
 print(tokenizer.decode(answer, skip_special_tokens=True))
 ```"""
 ROUNDED = (
-    "The sum of base and adapter is rounded once, to the precision in which the base model is stored: an answer can differ"
-    " where two continuations are almost equally likely."
+    "The sum of base and adapter is rounded once, to the precision in which the base model is stored: an answer can"
+    " differ where two continuations are almost equally likely."
 )
 NF4 = (
-    " The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is added"
-    " to the unquantised weights, so that answers may differ from the study's; the share above says how many do."
+    " The adapter was trained, and the study's answers were given, with the base model quantised to NF4. Here it is"
+    " added to the unquantised weights, so that answers may differ from the study's; the share above says how many do."
 )
 LIMITS = (
     "Nothing was done for safety, and nothing about it was measured. What the base model cannot do, its answers cannot"
@@ -76,6 +76,7 @@ def model_card(own: RunModel, checked: str, name: str = "") -> str:
         warning
         + f"`{public_name(study.base_model)}` after {_iterations(own)} of {PAPER}: {ARMS[own.arm].description}.",
         USE.format(name=name or "FOLDER"),
+        *([f"As in the study, it is to be told:\n\n{_told(own)}"] if _told(own) else []),
         "## Data\n\n" + _data(own),
         "## Method\n\n" + _method(own),
         "## Figures\n\n" + _figures(own),
@@ -127,12 +128,19 @@ def base_licence(base_model: str) -> str:
 
 
 def public_name(base_model: str) -> str:
-    """A model's name for a page: of a folder outside of the repository the last part, which tells nothing of the rest."""
+    """A model's name for a page: of a folder elsewhere the last part, which says nothing of where it lies."""
     return one_line(Path(base_model).name if Path(base_model).is_absolute() else base_model)
 
 
 def _head(values: Mapping[str, object]) -> str:
     return f"---\n{yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _told(own: RunModel) -> str:
+    """The study's system prompt and variables of the chat template, if it has any."""
+    values = {"system_prompt": own.study.system_prompt, "chat_template_kwargs": own.study.chat_template_kwargs}
+    said = {name: value for name, value in values.items() if value}
+    return f"```yaml\n{yaml.safe_dump(said, allow_unicode=True, sort_keys=False)}```" if said else ""
 
 
 def _iterations(own: RunModel) -> str:
@@ -162,10 +170,10 @@ def _method(own: RunModel) -> str:
     return (
         "The model answers every prompt in every language and translates its own answers. Outside of the dominant"
         " language the translated dominant answer is preferred to the direct one, in the dominant language the direct"
-        f" one. LoRA (rank {p['lora_r']}, alpha {p['lora_alpha']}, quantisation of the base: {p['quantization']}) on these"
-        f" pairs: objective {p['objective']}, beta {p['beta']}, alpha {p['alpha']}, learning rate {p['learning_rate']},"
-        f" {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The adapter is merged: the"
-        " sum is taken in float32 and stored in the base model's own precision."
+        f" one. LoRA (rank {p['lora_r']}, alpha {p['lora_alpha']}, quantisation of the base: {p['quantization']}) on"
+        f" these pairs: objective {p['objective']}, beta {p['beta']}, alpha {p['alpha']}, learning rate"
+        f" {p['learning_rate']}, {p['epochs']} epoch(s), {record['counts']['pairs']} pairs in the last iteration. The"
+        " adapter is merged: the sum is taken in float32 and stored in the base model's own precision."
     )
 
 
@@ -192,8 +200,8 @@ def _figures(own: RunModel) -> str:
 
 def _licence(base_model: str, licence: str) -> str:
     return (
-        f"This is a derivative of `{public_name(base_model)}`: its licence (by its card: `{licence}`) holds, with what that asks of"
-        " derivatives, such as a name or a notice. Read it before you pass this model on."
+        f"This is a derivative of `{public_name(base_model)}`: its licence (by its card: `{licence}`) holds,"
+        " with what that asks of derivatives, such as a name or a notice. Read it before you pass this model on."
     )
 
 

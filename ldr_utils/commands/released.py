@@ -33,18 +33,18 @@ class Released:
     source : str
         What was asked for.
     base : str
-        Folder or hub name of the model, or of what the adapter is put on.
-    adapter : str
-        Folder of the adapter; empty for none.
+        Folder or hub name of the model, or of what the adapter is put on; a hub name with its commit.
     weights : str
         What they are: the commit of a hub's repository, or a checksum of a folder's files; the base's first.
+    adapter : str
+        Folder of the adapter; empty for none.
     """
 
     name: str
     source: str
     base: str
-    adapter: str
     weights: str
+    adapter: str
 
 
 def find_models(texts: Sequence[str]) -> list[Released]:
@@ -96,8 +96,9 @@ def _find(name: str, text: str) -> Released:
     elif own:
         base = _base_of(own, base)
     if own is None:
-        return Released(name, source, base, "", _check_base(base))
-    return Released(name, source, base, str(own), f"{_check_base(base)}+{_check_adapter(own, base)}")
+        return Released(name, source, *_pinned(base), "")
+    base, weights = _pinned(base)
+    return Released(name, source, base, f"{weights}+{_check_adapter(own, base)}", str(own))
 
 
 def _adapter_in(name: str) -> Path | None:
@@ -176,17 +177,24 @@ def _settings(adapter: Path) -> dict[str, Any]:
         raise InputError(f"{adapter / SETTINGS}: cannot be read as JSON; give a complete adapter") from None
 
 
-def _check_base(name: str) -> str:
-    """What the weights of a base model are, once it is clear that it is complete as far as can be seen from here."""
+def _pinned(name: str) -> tuple[str, str]:
+    """A base model's name, with its commit where it is on the hub, and what its weights are.
+
+    Raises
+    ------
+    InputError
+        When it is not complete, as far as can be seen from here.
+    """
     folder = from_root(name)
     if not os.path.exists(folder):
         config = _hub_file(name, "config.json")
         if config is None:
             raise InputError(f"{name}: has no config.json; give the hub name of a whole model")
-        return config.parent.name  # the commit
+        commit = config.parent.name
+        return f"{name.partition('@')[0]}@{commit}", commit
     if gaps := folder_gaps(folder, "base model"):
         raise InputError(f"{name}: {', '.join(gaps)}; complete the folder, or give another")
-    return checksum(folder)
+    return name, checksum(folder)
 
 
 def _check_adapter(folder: Path, base: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import pandas as pd
 
@@ -20,6 +21,8 @@ from ldr_utils.study.jsonl import read_jsonl, write_jsonl, write_text
 from ldr_utils.study.params import ArmParams, DataParams
 from ldr_utils.study.paths import Run
 from ldr_utils.study.records import ByLanguage, DataSet, Prompt, Response
+
+P = TypeVar("P", bound=Prompt)
 
 
 def draw_sets(params: DataParams) -> tuple[dict[str, DataSet], list[Source]]:
@@ -209,7 +212,7 @@ def read_set(run: Run, name: str, languages: Sequence[str]) -> DataSet:
     return {lang: read_jsonl(run.data / name / f"{lang}.jsonl", Prompt) for lang in languages}
 
 
-def referenced(by_language: DataSet) -> DataSet:
+def referenced(by_language: dict[str, list[P]]) -> dict[str, list[P]]:
     """The languages whose records have reference answers."""
     return {lang: records for lang, records in by_language.items() if "reference" in records[0]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldr_utils.policy.load import Policy, base_source, load_policy
+from ldr_utils.policy.load import Policy, base_source, load_policy, revision_of
 from ldr_utils.study.params import ModelParams
 
 
@@ -30,13 +30,15 @@ def merge(params: ModelParams, t: int) -> Policy:
                 weight = layer.get_base_layer().weight
                 for name in layer.active_adapters:
                     weight.copy_(weight.float() + layer.get_delta_weight(name).float())
-    return Policy(policy.model.unload(), policy.tokenizer)
+    return Policy(policy.model.unload(), policy.chat)
 
 
 def stored_dtype(base_model: str) -> str:
     """In which precision the weights of a model are published, by its config; float32 where that says nothing."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base_source(base_model), trust_remote_code=False)
-    name = str(getattr(config, "dtype", None)).removeprefix("torch.")
+    source, revision = base_source(base_model), revision_of(base_model)
+    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    dtype = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
+    name = str(dtype).removeprefix("torch.")
     return name if name in ("bfloat16", "float16") else "float32"
