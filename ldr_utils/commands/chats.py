@@ -64,11 +64,14 @@ def check_chats(params: StudyParams) -> None:
 
 def check_chat(params: StudyParams, key: str, name: str, folder: Path) -> str:
     """What is found out about how a model is spoken to."""
+    from ldr_utils.judges.local import judge_settings
     from ldr_utils.policy.chat import MOMENT
     from ldr_utils.policy.load import load_chat, settings_of
 
+    judges = key.endswith("judge_model")
+    settings = judge_settings(params.judge_template_kwargs) if judges else settings_of(params, key)
     try:
-        chat = load_chat(str(folder), key, settings_of(params, key))
+        chat = load_chat(str(folder), key, settings)
     except InputError as error:
         raise InputError(str(error).replace(str(folder), name)) from None
     dated = f"; it asks for the date, and is told {MOMENT:%Y-%m-%d} every time" if chat.dated else ""

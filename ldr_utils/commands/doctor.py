@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
+JUDGING, PROTOCOL = "memory: judging", "judge protocol"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -50,13 +52,16 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     probe, asked = machine.start_probe(params.dtype), chats.start(params)
     model = find_model(params.base_model)  # while torch is being imported
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
-    models = [model] if translator is None else [model, translator]
+    judges = [find_model(name, "judge") for name in local_judges(params)]
+    models = [found for found in (model, translator, *judges) if found is not None]
     checks = [
         _guarded("packages", check_packages),
         *(found.check for found in models),
         _guarded("data", lambda: check_data(params)),
         _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
+        *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
+        *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
     checks[len(models) + 1 : len(models) + 1] = chats.finish(asked, deadline)
     device = machine.finish_probe(probe, deadline)
@@ -74,6 +79,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    checks += [_guarded(JUDGING, partial(check_judging, params, own.shape, device)) for own in judges]
     return checks
 
 
@@ -264,6 +270,47 @@ def check_judge_key(params: StudyParams) -> Check:
         return Check("judge key", "ok", f"not needed for a judge on this machine ({params.judge_url})")
     where = params.judge_url or "OpenAI"
     return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
+
+
+def endpoint_judges(params: StudyParams) -> list[StudyParams]:
+    """The parameters once for each judge behind an endpoint, as if it were the first."""
+    return [own for own in (params, params.of_second_judge()) if own.judge == "openai"]
+
+
+def local_judges(params: StudyParams) -> list[str]:
+    """The judges that a stage loads itself."""
+    return [own.judge_model for own in (params, params.of_second_judge()) if own.judge == "local"]
+
+
+def check_endpoint(params: StudyParams) -> Check:
+    """Whether the judge's endpoint is there and serves the model."""
+    from ldr_utils.judges.lookup import look_up
+
+    found = look_up(params)
+    return Check("judge", found.verdict, found.detail)
+
+
+def check_protocol() -> Check:
+    """Whether the published protocol can be read."""
+    from ldr_utils.judges.published import TEMPLATE, read_template
+
+    try:
+        read_template()
+    except InputError as error:
+        return Check(PROTOCOL, "fail", str(error))
+    return Check(PROTOCOL, "ok", f"alpaca_eval, from the installed {TEMPLATE}")
+
+
+def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
+    """The plan of a judge in a stage's own process, which holds no other model, against the device."""
+    if shape is None:
+        return Check(JUDGING, "warn", "not planned: the judge's sizes are not known (see judge)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.judging_plan(shape, params.model_copy(update=changes), device.dtype)
+
+    smaller: list[dict[str, Any]] = [{"judge_batch_size": n} for n in range(params.judge_batch_size - 1, 0, -1)]
+    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
 
 
 def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:

@@ -6,7 +6,7 @@ interpreter) is left to the margin of whoever compares it with a device.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import NamedTuple
 
@@ -189,6 +189,17 @@ def generation_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int) 
         activations=max(0, working - logits),
         logits=logits,
     )
+
+
+def judging_plan(shape: Shape, params: StudyParams, dtype: str) -> Plan:
+    """Memory of a judge that reads questions of ``judge_batch_size`` at once, in unquantised weights.
+
+    A question quotes two answers of ``evaluation_max_new_tokens``; what it is answered with is a token or few.
+    """
+    batch, answers = params.judge_batch_size, 2 * params.evaluation_max_new_tokens
+    asked = params.model_copy(update={"batch_size": batch, "max_new_tokens": answers, "quantization": "none"})
+    plan = generation_plan(shape, asked, dtype, lora_r=0)
+    return replace(plan, kv_cache=batch * (answers + TEMPLATE_TOKENS) * kv_bytes_per_token(shape, dtype))
 
 
 def longest_prompt(params: StudyParams) -> int:

@@ -1,4 +1,4 @@
-"""A model before it is loaded, base model or translator: where it is, whether it is complete, and its sizes."""
+"""A model before it is loaded, base model, translator or judge: where it is, whether it is complete, and its sizes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ldr_utils.policy.load import base_source, missing_folder, revision_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
-Role = Literal["base model", "translator"]
+Role = Literal["base model", "translator", "judge"]
 CONFIG, SETTINGS, INDEX = "config.json", "tokenizer_config.json", "model.safetensors.index.json"
 HUB_SECONDS = 3.0
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # a header that is no header
 
 
 class Model(NamedTuple):
@@ -139,7 +140,7 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
     config, settings, index = (_read(folder / name, gaps) for name in (CONFIG, SETTINGS, INDEX))
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         gaps.append("no tokenizer.json")
-    chats = role == "base model" or gaps or not config.get("is_encoder_decoder")
+    chats = role != "translator" or gaps or not config.get("is_encoder_decoder")
     if chats and "chat_template" not in settings and not (folder / "chat_template.jinja").exists():
         gaps.append("no chat template (use the instruction-tuned version)")
     pickled = sorted(path.name for path in folder.glob("*.bin"))
@@ -165,16 +166,37 @@ def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _is_cut_short(path: Path) -> bool:
+def safetensors_shapes(path: Path) -> list[tuple[str, list[int]]]:
+    """Name and shape of every tensor of a safetensors file, from its header alone.
+
+    Raises
+    ------
+    InputError
+        When the file is none.
+    """
+    try:
+        return [(name, entry["shape"]) for name, entry in _tensors(path)]
+    except (OSError, *MALFORMED):
+        raise InputError(f"{path}: is cut short or not safetensors; give a complete file") from None
+
+
+def _tensors(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """A safetensors file is 8 bytes, a header of the length they give, and the tensors up to the last offset."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
-            return True
+            raise ValueError
         header = file.read(length)
+    tensors = [(name, entry) for name, entry in json.loads(header).items() if name != "__metadata__"]
+    end = max((entry["data_offsets"][1] for _, entry in tensors), default=0)
+    if path.stat().st_size < 8 + length + end:
+        raise ValueError
+    return tensors
+
+
+def _is_cut_short(path: Path) -> bool:
     try:
-        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        return bool(path.stat().st_size < 8 + length + end)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        _tensors(path)
+    except MALFORMED:
         return True
+    return False

@@ -45,10 +45,14 @@ SYSTEM = f"System text.{ODD}Until here."
 
 @dataclass(frozen=True)
 class Settings:
-    """What a study tells a chat template: values of its variables, and a system prompt (none where it is empty)."""
+    """What a study tells a chat template: values of its variables, and a system prompt (none where it is empty).
+
+    ``thinks`` is of a judge, whose thoughts cost time and nothing else: they are cut before its verdict is read.
+    """
 
     template: Mapping[str, Any] = field(default_factory=dict)
     system: str = ""
+    thinks: bool = False
 
     @classmethod
     def of(cls, params: ModelParams) -> Settings:
@@ -286,6 +290,8 @@ def _check_opening(prompt: str, before: str, settings: Settings) -> None:
     tail = prompt.rpartition(question)[2]
     for opens, closes in THOUGHTS:
         if tail.rfind(opens) > tail.rfind(closes):
+            if settings.thinks:
+                return
             raise _TemplateError(f"its chat template opens a thought in the prompt ({opens})")
     more, less = before.removeprefix(prompt), prompt.removeprefix(before)
     if before.startswith(prompt) and (

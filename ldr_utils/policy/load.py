@@ -230,11 +230,11 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False, key: Model
     record(key, name, params.run_dir, chat)
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
-    if t > 0:
-        adapter = Run.at(params.run_dir).stage(t, "adapter", params.arm)
+    adapter = params.adapter(t)
+    if adapter:
         model = _with_adapter(model, adapter, trainable)
     model.train(trainable)
-    if t > 0:  # not before: in evaluation bitsandbytes packs NF4 weights on a CPU, for good
+    if adapter:  # not before: in evaluation bitsandbytes packs NF4 weights on a CPU, for good
         check_effect(adapter, "transformers", *_with_and_without(model, chat))
     return Policy(model, chat)
 

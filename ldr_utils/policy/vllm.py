@@ -26,7 +26,6 @@ from ldr_utils.policy.load import (
 )
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import BackendParams
-from ldr_utils.study.paths import Run
 
 UNIT = 512  # prompts handed to the engine's scheduler at once: minutes of work, which is what a crash may cost
 CPU_KV_CACHE = 2 * 2**30  # bytes; on a CPU a share of all memory, vLLM's default, would starve the rest of the machine
@@ -70,7 +69,7 @@ class VllmGenerator:
             When M_t has no adapter yet or one without effect, or the model cannot be spoken to.
         """
         name = getattr(params, key)
-        adapter = _adapter(params, t) if t > 0 else None
+        adapter = _adapter(params, t)
         chat = load_chat(name, key, settings_of(params, key))
         stops = set(own_decoding(_generation_config(name), chat).eos_token_id)
         loaded = cls(Policy(start_engine(params, adapter, key), chat), adapter, params, stops)
@@ -176,9 +175,9 @@ def _lora_room(adapter: Path | None) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": 1, "max_lora_rank": min(size for size in LORA_RANKS if size >= rank)}
 
 
-def _adapter(params: BackendParams, t: int) -> Path:
-    folder = Run.at(params.run_dir).stage(t, "adapter", params.arm)
-    if not (folder / "adapter_model.safetensors").exists():
+def _adapter(params: BackendParams, t: int) -> Path | None:
+    folder = params.adapter(t)
+    if folder and not (folder / "adapter_model.safetensors").exists():
         raise InputError(f"{folder}: holds no adapter; run 05_qlora_dpo for this model first")
     return folder
 

@@ -25,6 +25,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import Run
 from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -201,6 +202,10 @@ class ModelParams(ArmParams):
     )
     threads: Positive = param(2, "processor threads of the model", machine=True)
 
+    def adapter(self, t: int) -> Path | None:
+        """Folder of the adapter that makes M_t of the base model; M_0 has none."""
+        return Run.at(self.run_dir).stage(t, "adapter", self.arm) if t > 0 else None
+
 
 class BatchParams(ModelParams):
     """Stages that put prompts to M_t in batches."""
@@ -282,6 +287,17 @@ class JudgeParams(Common):
         "JUDGE_API_KEY", "openai only: the environment variable that holds the key", machine=True, kept=False
     )
     judge_concurrency: Positive = param(8, "openai only: questions in flight", machine=True, kept=False)
+    judge_protocol: Literal["both_orders", "alpaca_eval"] = param(
+        "both_orders",
+        "both_orders (ours), or alpaca_eval (one order a case, the package's own prompt)",
+        kept=False,
+    )
+    judge_max_tokens: Positive = param(
+        2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
+    )
+    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+        {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
+    )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
     judge_price_in: Price = param(0.0, "openai only: USD per million tokens read", machine=True, kept=False)
     judge_price_out: Price = param(0.0, "openai only: USD per million tokens written", machine=True, kept=False)
@@ -307,6 +323,8 @@ class JudgeParams(Common):
 
     @model_validator(mode="after")
     def _judge_is_complete(self) -> Self:
+        if self.judge == "rubric" and self.judge_protocol != "both_orders":
+            raise ValueError("judge_protocol: the rubric reads no prompt; set both_orders, or another judge")
         if self.judge != "rubric" and not self.judge_model:
             raise ValueError(f"judge_model: the {self.judge} judge needs one; name a model")
         if self.judge_budget and not self.judge_price_in + self.judge_price_out:
@@ -440,6 +458,16 @@ class AnswersParams(BackendParams, MtBenchQuestions):
         return Decoding(self.evaluation_max_new_tokens, self.evaluation_repetition_penalty)
 
 
+class ReleasedParams(AnswersParams):
+    """``ldr evaluate``: one model that answers, whoever trained it."""
+
+    adapter_folder: str = param("", "LoRA adapter on base_model; empty for none", kept=False)
+    weights: str = param("", "what the weights are: a commit of the hub, or a checksum of the files")
+
+    def adapter(self, t: int) -> Path | None:
+        return Path(self.adapter_folder) if self.adapter_folder else None
+
+
 class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
     """07d_mt_bench."""
 
@@ -549,6 +577,12 @@ class StudyParams(
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
 
 
+class EvaluateParams(StudyParams):
+    """A params file of ``ldr evaluate``: what a study says of data, decoding and judge, and the models to evaluate."""
+
+    models: list[PathText] = param([], "NAME=MODEL, or MODEL: folder, hub name, or BASE+ADAPTER", kept=False)
+
+
 def machine_params(schema: type[BaseModel]) -> set[str]:
     """Names of the parameters that say where, how fast and at what price a stage runs, not what it computes."""
     return _marked(schema, "machine")
@@ -568,7 +602,8 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
     With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
-    other one may not extend a third: who reads a study should have two files to open at most.
+    other one may not extend a third: who reads a study should have two files to open at most. A file that names
+    ``models`` is one of ``ldr evaluate``.
 
     Parameters
     ----------
@@ -590,7 +625,13 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
         sources |= dict.fromkeys(values, source)
-    return validate(StudyParams, base | given | changed, str(path), sources)
+    given = base | given | changed
+    return validate(EvaluateParams if "models" in given else StudyParams, given, str(path), sources)
+
+
+def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
+    """A study's parameters for ``ldr evaluate``; ``models``, where there are any, are the ones in place of its own."""
+    return validate(EvaluateParams, params.model_dump() | ({"models": models} if models else {}), "MODEL")
 
 
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:

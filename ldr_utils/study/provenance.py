@@ -38,6 +38,12 @@ LOADED: dict[str, dict[str, Any]] = {"models": {}, "chat": {}}  # by this proces
 SHOWN = (*COMPUTED, "judges", "report")  # the rooms whose code a notebook's output shows
 
 
+def forget_loaded() -> None:
+    """Begin ``LOADED`` anew, in a process that does the work of several stages."""
+    for own in LOADED.values():
+        own.clear()
+
+
 def sha256(path: Path) -> str:
     """Checksum of a file."""
     with path.open("rb") as file:
