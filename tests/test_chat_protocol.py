@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from ldr_utils.commands import template_table
+from ldr_utils.commands.model_files import find_model
 from ldr_utils.commands.preflight import check_inputs
 from ldr_utils.commands.stand_ins import make_tokenizer
 from ldr_utils.policy.chat import PLAIN, THOUGHTS, Chat, Settings, read_chat, spoken
 from ldr_utils.policy.generate import Completion, decode
-from ldr_utils.policy.load import load_chat, load_tokenizer
+from ldr_utils.policy.load import load_chat, load_policy, load_tokenizer
+from ldr_utils.study import provenance
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import StudyParams
+from ldr_utils.study.params import DecodingParams, StudyParams
 from ldr_utils.study.paths import ROOT
 
 MICRO = ROOT / "models" / "micro"
@@ -293,6 +296,59 @@ def test_an_answer_without_a_thought_is_left_alone() -> None:
     assert spoken(tokenizer(text).input_ids, tokenizer) == text
 
 
+# A model at a commit
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache with two commits of a model, of which the second is the newest; no network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for topic in provenance.LOADED:
+        monkeypatch.setitem(provenance.LOADED, topic, {})
+    repo = tmp_path / "hub" / "models--owner--micro"
+    for commit in OLD, NEW:
+        shutil.copytree(MICRO, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(NEW)
+    (repo / "snapshots" / OLD / "chat_template.jinja").write_text("{{ 'old ' }}" + CHATML)
+    return repo
+
+
+OLD, NEW = "a" * 40, "b" * 40
+
+
+def test_a_model_can_be_pinned(hub: Path, tmp_path: Path) -> None:
+    """Weights, tokenizer, config and template of one commit; which one it was is noted for the manifest."""
+    for name, commit in (("owner/micro", NEW), (f"owner/micro@{OLD}", OLD)):
+        policy = load_policy(DecodingParams(base_model=name, run_dir=str(tmp_path), threads=1), 0)
+        text = policy.tokenizer.decode(policy.prompt_ids(ASK))
+        assert text.startswith("old") == (commit == OLD)
+        assert provenance.LOADED["models"] == {"base_model": commit}
+        assert provenance.LOADED["chat"]["base_model"]["end_of_turn"] == "<|im_end|>"
+
+
+def test_a_run_stays_with_the_commit_that_it_began_with(hub: Path, tmp_path: Path) -> None:
+    params = DecodingParams(base_model="owner/micro", run_dir=str(tmp_path), threads=1)
+    manifest = {"stage": "02_generation", "outputs": {}, "params": params.model_dump(), "models": {"base_model": OLD}}
+    (tmp_path / "M0").mkdir()
+    (tmp_path / "M0" / "manifest.json").write_text(json.dumps(manifest))
+    moved = f"owner/micro is now at {NEW}, 02_generation of this run had {OLD}; pin it: base_model: owner/micro@{OLD}"
+    with pytest.raises(InputError, match=f"^base_model: {moved}$"):
+        load_policy(params, 0)
+    load_policy(params.model_copy(update={"base_model": f"owner/micro@{OLD}"}), 0)
+
+
+def test_the_doctor_says_how_to_stay_with_a_commit(hub: Path) -> None:
+    check = find_model("owner/micro").check
+    assert (check.verdict, f"to stay with it, name owner/micro@{NEW}" in check.detail) == ("ok", True)
+    pinned = find_model(f"owner/micro@{OLD}").check
+    assert (pinned.verdict, "to stay with it" in pinned.detail) == ("ok", False)
+    assert check_inputs(StudyParams(base_model=f"owner/micro@{OLD}")) is None  # type: ignore[func-returns-value]
+
+
 # Where it is looked at
 
 
@@ -309,6 +365,11 @@ def test_ldr_run_refuses_what_the_stage_would(model: Path) -> None:
     for key, others in cases:
         with pytest.raises(InputError, match=rf"^{key}: {model}: its chat template writes the user's text 2 times"):
             check_inputs(StudyParams(**(others | {key: str(model)})))
+
+
+def test_the_page_says_what_is_found() -> None:
+    """docs/chat-templates.md, recomputed; `python -m ldr_utils.commands.template_table` writes it."""
+    assert template_table.PAGE.read_text(encoding="utf-8") == template_table.page()
 
 
 def test_values_for_a_template_are_checked() -> None:

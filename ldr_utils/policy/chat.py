@@ -302,8 +302,8 @@ def _check_opening(prompt: str, before: str, settings: Settings) -> None:
         return
     if before.startswith(prompt) and _is_thought(more):
         raise _TemplateError("would think before every answer")
-    shown = before.rpartition(question)[2][-40:]
-    raise _TemplateError(f"its prompts end in {tail[-40:]!r}, where its chat template begins an answer after {shown!r}")
+    ends, begins = tail.strip()[-60:], before.rpartition(question)[2].strip()[-60:]
+    raise _TemplateError(f"its prompts end in {ends!r}, where its chat template begins an answer after {begins!r}")
 
 
 def _is_thought(text: str) -> bool:
