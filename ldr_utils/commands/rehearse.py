@@ -110,7 +110,7 @@ def rehearse(
     with _quiet():
         found.add(*look_at_inputs(study, offline))
         if not short:
-            found.add(*_doctors_rows(study, run, offline))
+            found.add(*doctors_rows(study, run, offline))
         try:
             _play(found, study, short, offline, cores)
         except InputError as error:  # nothing to play with
@@ -161,7 +161,7 @@ def tried_room(study: StudyParams, source: Path, data: Path) -> Row:
         return Row("room for answers", "not tried", f"{type(error).__name__}: {error}")
 
 
-def _doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterator[Row]:
+def doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterator[Row]:
     asked = study.model_copy(update={"judge": "rubric", "second_judge": "none"}) if offline else study
     with offline_hub(offline):
         checks = diagnose(asked, run)

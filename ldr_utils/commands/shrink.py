@@ -67,11 +67,16 @@ MOST = {
     "encoder_ffn_dim": WIDTH,
     "decoder_ffn_dim": WIDTH,
 }
-SAID = (f"It is 18.{CLOSE_TAG}", f"So{CLOSE_TAG}", CLOSE_TAG)  # a model's words, to choose from
+SAID = (f"It is 18.{CLOSE_TAG}", f"18{CLOSE_TAG}", f"So{CLOSE_TAG}", CLOSE_TAG)  # a model's words, to choose from
+LONGEST = 9  # tokens of a path: what comes last is loudest, and what bfloat16 rounds off is as loud in the end
 SENTENCES = ("It is 18.", "18", "a")  # likewise, of a model that does nothing but translate
 Q = 0.75  # cosine of neighbours on the path: beats a repetition penalty of 1.1, and grows slowly enough for bfloat16
 LOUD = 30.0
 FAINT = 0.01  # of the usual weights: what the layers may add
+
+
+class NotHere(InputError):
+    """What only the network would have."""
 
 
 def small_files(name: str) -> Path:
@@ -79,7 +84,7 @@ def small_files(name: str) -> Path:
 
     Raises
     ------
-    InputError
+    NotHere
         When they are neither here nor to be had.
     """
     source = Path(base_source(name))
@@ -91,7 +96,7 @@ def small_files(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=SMALL_FILES))
     except Exception as error:  # gated, offline, no such model: each has an exception of its own
         reason = str(error).strip().split("\n")[0][:200]
-        raise InputError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
+        raise NotHere(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
 
 
 def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loudness: float = 0.1) -> list[str]:
@@ -156,7 +161,7 @@ def words(tokenizer: Any, source: Path) -> list[int]:
     end = end_of_turn(tokenizer, source)
     for text in SAID:
         ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
-        if len({*ids, *end}) == len(ids) + len(end):
+        if len({*ids, *end}) == len(ids) + len(end) <= LONGEST:
             return [*ids, *end]
     return end
 
@@ -266,7 +271,7 @@ def _teach(model: Any, path: Sequence[Sequence[int]], loudness: float) -> None:
             if "post" in name.rpartition(".")[2] and getattr(module, "weight", None) is not None:
                 _quiet(module)
         directions = _directions(len(path) + 1, embedding.shape[1])
-        rows = loudness * (directions[0] + 0.02 * torch.randn(embedding.shape[0], embedding.shape[1]) / 11)
+        rows = loudness * (directions[0] + 0.001 * torch.randn(embedding.shape[0], embedding.shape[1]) / 11)
         for k, alternatives in enumerate(path, 1):
             for token in alternatives:
                 rows[token] = loudness * Q ** (-2 * k) * directions[k]
