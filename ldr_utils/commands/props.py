@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.commands.shrink import NotHere, shrink, small_files
+from ldr_utils.commands.shrink import NotHereError, shrink, small_files
 from ldr_utils.commands.stand_ins import family_of, make_stand_in, make_translator
 from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM, TRANSLATION_TASKS, find
@@ -62,7 +62,7 @@ class Props:
             self.real[name] = own()
             return
         except InputError as error:
-            line, excused = str(error), offline and isinstance(error, NotHere)
+            line, excused = str(error), offline and isinstance(error, NotHereError)
         except Exception as error:  # of a package that stumbles over the study's files
             line = f"{type(error).__name__}: {error}"
         played = instead()
@@ -234,7 +234,7 @@ def _set_data(props: Props, study: StudyParams, folder: Path, offline: bool) -> 
 
     def own() -> str:
         if offline and not study.data_dir and not _all_cached(study):
-            raise NotHere("data: not in the cache, and nothing may be downloaded")
+            raise NotHereError("data: not in the cache, and nothing may be downloaded")
         draw_sets(props.study)
         draw_sets(study) if study.data_dir else files_needed(study)
         return f"rows of {study.data_dir}" if study.data_dir else "rows of the published files"

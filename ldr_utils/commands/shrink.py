@@ -75,7 +75,7 @@ LOUD = 30.0
 FAINT = 0.01  # of the usual weights: what the layers may add
 
 
-class NotHere(InputError):
+class NotHereError(InputError):
     """What only the network would have."""
 
 
@@ -84,7 +84,7 @@ def small_files(name: str) -> Path:
 
     Raises
     ------
-    NotHere
+    NotHereError
         When they are neither here nor to be had.
     """
     source = Path(base_source(name))
@@ -96,7 +96,7 @@ def small_files(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=SMALL_FILES))
     except Exception as error:  # gated, offline, no such model: each has an exception of its own
         reason = str(error).strip().split("\n")[0][:200]
-        raise NotHere(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
+        raise NotHereError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
 
 
 def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loudness: float = 0.1) -> list[str]:
