@@ -288,7 +288,7 @@ def test_too_small_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_disk(published: StudyParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "run"))
 
     monkeypatch.setattr(module, "set_up", full)
