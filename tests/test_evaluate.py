@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import Server
 from hub import COMMIT, Hub, local_hub
 
 from ldr_utils.commands.released import find_models
@@ -114,6 +115,19 @@ def test_other_weights_under_the_same_name_answer_anew(
     again, studys = rows(out / "results.csv"), rows(study / "results.csv")
     wanted = studys.loc[["M2"]].rename({"M2": "M1"}, level="model")
     pd.testing.assert_frame_equal(again.sort_index(), wanted.sort_index())
+
+
+def test_a_verdict_is_asked_for_once(servers: tuple[Server, Server], study: Path, tmp_path: Path) -> None:
+    asked, out = servers[0].keys, tmp_path / "out"
+    judge = ["judge=openai", "judge_model=some-judge", f"judge_url={servers[0].url}", "alpaca_prompts=2"]
+    words = ["models/micro", "--params", str(study / "params.yaml"), "--out", str(out), "--set", "mgsm_problems=2"]
+    words += [word for own in judge for word in ("--set", own)]
+    done = ldr("evaluate", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first = len(asked)
+    assert first >= 2 * 2 * 4, "two prompts in four languages, in both orders"
+    assert ldr("evaluate", *words).returncode == 0
+    assert len(asked) == first
 
 
 # Names
