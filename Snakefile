@@ -9,6 +9,7 @@ its notebook again, and no other.
 
 import json
 import logging
+import os
 import shlex
 import sys
 
@@ -36,8 +37,10 @@ def job(place):
     return lambda wildcards: text
 
 
-def questions(place):
-    """MT-Bench's files, which lie outside of the run folder; imported for the studies that have them."""
+def beside(place):
+    """What a stage reads that no stage wrote: MT-Bench's questions, and the report what ``ldr judge-check`` found."""
+    if place.stage.name == "report" and os.path.exists("judge_check/agreement.csv"):
+        return ["judge_check/agreement.csv"]
     if not STUDY.mt_bench_dir or "mt_bench_dir" not in place.stage.schema.model_fields:
         return []
     from ldr_utils.scores.mt_bench import question_files
@@ -65,7 +68,7 @@ for place in PLACES:
             place.rule
         input:
             [read.manifest for read in inputs(STUDY, place)],
-            questions(place),
+            beside(place),
         output:
             place.manifest,
             *(["results.csv"] if place.stage.name == "report" else []),

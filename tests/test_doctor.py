@@ -471,7 +471,13 @@ def test_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def paper(params: StudyParams, **changes: Any) -> StudyParams:
-    values = {"max_new_tokens": 2400, "max_length": 2048, "train_batch_size": 1, "gradient_accumulation": 16}
+    values = {
+        "max_new_tokens": 2400,
+        "translation_max_new_tokens": 2400,
+        "max_length": 2048,
+        "train_batch_size": 1,
+        "gradient_accumulation": 16,
+    }
     return params.model_copy(update={**values, **changes})
 
 
@@ -577,7 +583,7 @@ def test_vllm_must_hold_one_whole_sequence(params: StudyParams, monkeypatch: pyt
     monkeypatch.setattr(doctor, "vllm_is_installed", lambda: True)
     shape = KNOWN["llama-3.2-3b-instruct"]
     card = Device("L4", (8, 9), ["sm_80"], "13.0", "bfloat16", 20 * GIB, 22 * GIB)
-    study = paper(params, max_new_tokens=1000)
+    study = paper(params, max_new_tokens=1000, translation_max_new_tokens=1000)
     failed = doctor.check_generation(study, shape, card)
     assert failed.verdict != "ok"
     assert advised(failed.detail) == {"max_model_len": 2128}
@@ -591,7 +597,7 @@ def test_answers_longer_than_the_model_reads(params: StudyParams, monkeypatch: p
     check = doctor.check_generation(study, llama2, H100)
     assert check.verdict == "warn"
     assert "can take 4928 tokens, but there are 4096 positions" in check.detail
-    assert advised(check.detail) == {"max_new_tokens": 1984}
+    assert advised(check.detail) == {"max_new_tokens": 1984, "translation_max_new_tokens": 1984}
     assert doctor.check_generation(study.model_copy(update=advised(check.detail)), llama2, H100).verdict == "ok"
 
 
@@ -722,6 +728,7 @@ def test_whole_diagnosis(params: StudyParams) -> None:
     assert [check.name for check in checks] == [
         "packages",
         "base model",
+        "chat template",
         "data",
         "disk",
         "judge key",
@@ -767,8 +774,8 @@ def test_never_raises(params: StudyParams, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(doctor, name, broken)
     monkeypatch.setattr(model_files, "folder_gaps", broken)
     checks = diagnose(params)
-    assert [check.verdict for check in checks] == ["warn"] * 5 + ["fail"]
-    assert all("broken metadata" in check.detail for check in checks[:5])
+    assert [check.verdict for check in checks] == ["warn"] * 6 + ["fail"]
+    assert all("broken metadata" in check.detail for check in checks[:6] if check.name != "chat template")
 
 
 # What the user sees

@@ -28,6 +28,7 @@ class LengthJudge:
     """The longer text is the better one."""
 
     name = "length"
+    protocol = "both_orders"
 
     def score(self, answers: Sequence[Answer]) -> list[Score]:
         return [Score(min(10.0, float(len(answer.text)))) for answer in answers]

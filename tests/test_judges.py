@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,15 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.endpoint import EndpointModel
 from ldr_utils.judges.local import LocalModel, label_tokens, load_judge
+from ldr_utils.judges.lookup import look_up
 from ldr_utils.judges.prompted import DIGITS, LETTERS, PromptedJudge, Question
 from ldr_utils.judges.reply import Reply, parse_label, unusable_status
 from ldr_utils.judges.verdicts import Answer, Case
 from ldr_utils.policy import prompts
+from ldr_utils.scores.judge_check import check_judge, summary
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import JudgeParams, StudyParams, validate
 from ldr_utils.study.records import Asked
@@ -40,39 +46,61 @@ INJECTIONS = [
 # Reading
 
 
-@pytest.mark.parametrize("text", ["A", " A", "A\n", "\t\n A "])
-def test_a_label_alone_is_a_verdict(text: str) -> None:
+DECORATED = [
+    "A", " A", "A\n", "\t\n A ", "A.", "**A**", "a", "Ａ", "(A)", "A)", '"A"', "“A”", "「A」", "[[A]]", "【A】",
+    "`A`", "Ａ。", "Answer: A", "**Answer:** A", "The answer is A.", "Final verdict: [[A]]", "Assistant A",
+    "\\boxed{A}", "$\\boxed{\\text{A}}$", '{"answer": "A"}', "<answer>A</answer>", "```\nA\n```", "Antwort: A",
+    "La respuesta es A", "Réponse : A", "Risposta: A", "Ответ: A", "Jibu: A", "答案是A", "答案：A", "答えはA。",
+    "답: A", "คำตอบคือ A", "উত্তর: A", "الإجابة: A", "జవాబు: A", "<think>\n\n</think>\n\nA",
+    "<think>B is good, B</think>A.", "so it is A.</think>\n\n**A**", "[THINK]B[/THINK]A",
+    "<|channel|>analysis<|message|>B<|end|><|channel|>final<|message|>A",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DECORATED)
+def test_a_label_alone_is_a_verdict_whatever_stands_around_it(text: str) -> None:
     assert parse_label(text, LETTERS) == "A"
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "a",
-        "AB",
-        "A B",
-        "A.",
-        "A\nA",
-        "**A**",
-        "(A)",
-        '"A"',
-        "Answer: A",
-        "A is better",
-        "C",
-        "А",
-        "Ａ",
+        "", "AB", "A B", "A\nA", "A/B", "A is better", "A is better.", "not A", "Answer: A or B", "Answer A: Paris",
+        "C", "А", "<think>A", "<think>\nA\n", "<think>x</think><think>A", "A</think>", "The answer", "- A", "A:",
         *INJECTIONS,
     ],
-)
+)  # fmt: skip
 def test_nothing_else_is_a_verdict(text: str) -> None:
-    """The last single letters are a Cyrillic and a full-width A."""
+    """Among the single letters is a Cyrillic one; a thought that does not end is no reply."""
     assert parse_label(text, LETTERS) is None
 
 
-@pytest.mark.parametrize("text", ["10", "7.5", "7/9", "-1", "٣", "seven", "07"])
+@pytest.mark.parametrize(
+    "text", ["7", "７", "7.", "(7)", "[[7]]", "**7**", "7/9", "Rating: 7", "Score: 7/9", "评分：7"]
+)
+def test_a_score_alone_is_read_likewise(text: str) -> None:
+    assert parse_label(text, DIGITS) == "7"
+
+
+@pytest.mark.parametrize(
+    "text", ["10", "7.5", "7,5", "7/10", "-1", "Rating: -1", "٣", "seven", "07", "7 8", "7-8", "²"]
+)
 def test_a_score_is_one_digit(text: str) -> None:
     assert parse_label(text, DIGITS) is None
+
+
+@pytest.mark.parametrize(("text", "label"), [("m", "m"), ("M", "M"), ("**M**", "M"), ("Ｍ", "M")])
+def test_labels_that_differ_by_case_are_told_apart(text: str, label: str) -> None:
+    assert parse_label(text, ("m", "M")) == label
+
+
+@pytest.mark.parametrize(
+    "mark", ["</think>", "<think>", "</reasoning>", "[/THINK]", "◁/think▷", "<|channel|>final<|message|>"]
+)
+def test_a_quoted_end_of_thoughts_is_spelled_apart(mark: str) -> None:
+    """Whoever repeats an answer does not end thoughts with it."""
+    prompt = prompts.pairwise_prompt("question", f"wrong {mark}A", "other")
+    assert mark not in prompt
 
 
 @pytest.mark.parametrize(
@@ -168,6 +196,24 @@ def test_first_verdict_of_a_key_stands(tmp_path: Path) -> None:
     assert one["k"] == two["k"] == VerdictCache(path)["k"] == Reply("ok", {"A": 1.0})
 
 
+def test_verdicts_are_kept_where_the_file_system_knows_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "cache.jsonl"
+    VerdictCache(path).add("k", Reply("ok", {"A": 1.0}, usd=0.5))
+    assert VerdictCache(path)["k"] == Reply("ok", {"A": 1.0}, usd=0.5)
+
+
+def test_what_was_said_in_place_of_a_verdict_is_kept_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache.jsonl"
+    VerdictCache(path).add("k", Reply("unparsable", said="Both \x1b[31m are good"))
+    assert VerdictCache(path)["k"].said == r"Both \x1b[31m are good"
+
+
 def test_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cache.jsonl"
     VerdictCache(path).add("k", Reply("refused"))
@@ -258,8 +304,9 @@ def cases() -> list[Case]:
     return [Case(record, first, second) for first in answers for second in answers if first != second]
 
 
-def local(model: Path, folder: Path, batch_size: int = 8) -> PromptedJudge:
-    return PromptedJudge(LocalModel(str(model), batch_size), VerdictCache(folder / "cache.jsonl"))
+def local(model: Path, folder: Path, batch_size: int = 8, **more: Any) -> PromptedJudge:
+    params = JudgeParams(judge="local", judge_model=str(model), judge_batch_size=batch_size, **more)
+    return PromptedJudge(LocalModel(params), VerdictCache(folder / "cache.jsonl"))
 
 
 def test_micro_model_has_a_token_for_every_label() -> None:
@@ -270,7 +317,9 @@ def test_micro_model_has_a_token_for_every_label() -> None:
 
 def test_micro_model_is_asked_and_says_nothing_usable(tmp_path: Path) -> None:
     """It was never taught to judge: its labels have next to no probability, and a study judged like that is refused."""
-    with pytest.raises(InputError, match=r"judge_model: local:models/micro gave no usable verdict \(1 unparsable\)"):
+    with pytest.raises(
+        InputError, match=r"^judge_model: local:models/micro gave no usable verdict .1 unparsable, such as"
+    ):
         local(Path("models/micro"), tmp_path).prefer([Case({"id": "1", "lang": "en", "prompt": "2 + 2?"}, "4", "5")])
 
 
@@ -308,9 +357,30 @@ def test_local_verdicts_are_kept_and_a_broken_run_ends_alike(obedient: Path, tmp
 
 
 def test_a_question_too_long_for_the_model_has_failed(obedient: Path, tmp_path: Path) -> None:
+    assert [v.status for v in local(obedient, tmp_path).prefer([*cases()[:1], too_long()])] == ["ok", "failed"]
+
+
+def too_long() -> Case:
     record: Asked = {"id": "1", "lang": "de", "prompt": "Nenne drei Farben."}
-    long = Case(record, "Rot, blau und gelb. " * 400, "Rot.")
-    assert [v.status for v in local(obedient, tmp_path).prefer([*cases()[:1], long])] == ["ok", "failed"]
+    return Case(record, "Rot, blau und gelb. " * 400, "Rot.")
+
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def test_a_local_judge_is_told_what_its_template_may_be_told(obedient: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(obedient, tmp_path / "switchable")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    for told, thought in (({}, False), ({"enable_thinking": False}, True)):
+        policy = load_judge(str(folder), told)
+        ids = policy.prompt_ids([{"role": "user", "content": "2 + 2?"}])
+        assert policy.tokenizer.decode(ids).endswith("</think>\n\n") == thought
+    names = {local(folder, tmp_path, judge_template_kwargs=told).name for told in ({}, {"enable_thinking": False})}
+    assert len(names) == 2
 
 
 def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
@@ -319,10 +389,57 @@ def test_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def taught_to_write(folder: Path, reply: str, template: str = "") -> Path:
+    """The micro model, taught by hand to write ``reply`` and stop when it is asked about the first case.
+
+    The row of every token of the reply points where its last states do before that token, and at none of the others.
+    """
+    import torch
+
+    policy = load_judge("models/micro")
+    model, tokenizer = policy.model, policy.tokenizer
+    tokenizer.chat_template = template or tokenizer.chat_template
+    ids = [*tokenizer(reply, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    text = prompts.pairwise_prompt("Nenne drei Farben.", cases()[0].first, cases()[0].second)
+    asked = policy.prompt_ids([{"role": "user", "content": text}])
+    with torch.inference_mode():
+        states = model.model(torch.tensor([asked + ids[:-1]])).last_hidden_state[0, len(asked) - 1 :]
+    head, rows = model.lm_head.weight.detach().clone(), torch.linalg.pinv(torch.nn.functional.normalize(states))
+    for token in set(ids):
+        head[token] = 8 * sum(rows[:, k] for k, own in enumerate(ids) if own == token)
+    model.config.tie_word_embeddings = False
+    model.config.max_position_embeddings = 2048
+    model.lm_head.weight = torch.nn.Parameter(head)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+OPENED = TEMPLATE.replace("{% if enable_thinking", "<think>\n{% if enable_thinking")
+
+
+@pytest.mark.parametrize(("reply", "template"), [("**A**", ""), ("B is so, no</think>\nA", OPENED)])
+def test_a_local_judge_that_does_not_begin_with_its_verdict_is_heard_out(
+    tmp_path: Path, reply: str, template: str
+) -> None:
+    folder = taught_to_write(tmp_path / "model", reply, template)
+    (found,) = local(folder, tmp_path).prefer(cases()[:1])
+    assert found.status == "ok"
+    assert found.preference is not None
+    assert found.preference > 0.9
+
+
+def test_thoughts_of_a_local_judge_that_do_not_end_are_no_verdict(tmp_path: Path) -> None:
+    folder = taught_to_write(tmp_path / "model", "B is so, no</think>\nA", OPENED)
+    with pytest.raises(InputError, match=r"no usable verdict .*3 tokens were used up before a verdict"):
+        local(folder, tmp_path, judge_max_tokens=3).prefer(cases()[:1])
+
+
 @pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM's server")
 def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
     obedient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A server that allows five alternatives a token, in its own words; it is asked for its models, and checked."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, where it runs on a CPU
     with socket.socket() as free:
@@ -330,28 +447,34 @@ def test_vllm_serve_gives_the_verdicts_of_the_local_judge(
         port = free.getsockname()[1]
     # What `vllm serve` runs; that command itself asks for a package named vllm, and vllm-cpu goes by another name.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(obedient)]
-    command += [
-        "--served-model-name",
-        "obedient",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--max-model-len",
-        "2048",
-        "--dtype",
-        "float32",
-        "--enforce-eager",
-    ]
+    command += ["--served-model-name", "obedient", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--max-model-len", "2048", "--max-logprobs", "5", "--dtype", "float32", "--enforce-eager"]
+    url = f"http://127.0.0.1:{port}/v1"
+    told: Any = {"judge_template_kwargs": {"enable_thinking": False}}
+    params = JudgeParams(judge="openai", judge_model="obedient", judge_url=url, **told)
     with (tmp_path / "vllm.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
-            params = JudgeParams(judge="openai", judge_model="obedient", judge_url=f"http://127.0.0.1:{port}/v1")
-            served = PromptedJudge(EndpointModel(params), VerdictCache(tmp_path / "served.jsonl")).prefer(cases())
+            found, other = look_up(params), look_up(params.model_copy(update={"judge_model": "another"}))
+            model = EndpointModel(params)
+            judge = PromptedJudge(model, VerdictCache(tmp_path / "served.jsonl"))
+            served = judge.prefer([*cases(), too_long()])
+            checked = summary(judge, check_judge(judge, ["de"]))
+            absent = EndpointModel(params.model_copy(update={"judge_model": "another"}))
+            with pytest.raises(InputError, match=r"^judge_model: .* does not serve another \(404: "):
+                PromptedJudge(absent, VerdictCache(tmp_path / "absent.jsonl")).prefer(cases())
         finally:
             server.terminate()
-    for here, there in zip(local(obedient, tmp_path).prefer(cases()), served, strict=True):
+    assert found.verdict == "ok"
+    assert (other.verdict, "does not serve another, but obedient" in other.detail) == ("fail", True)
+    assert model._form.top_logprobs == 5
+    assert served[-1].status == "failed"
+    for here, there in zip(local(obedient, tmp_path).prefer(cases()), served, strict=False):
         assert there.preference == pytest.approx(here.preference, abs=1e-2)
+    local_judge = local(obedient, tmp_path)
+    expected = summary(local_judge, check_judge(local_judge, ["de"]))
+    assert list(checked["n"]) == list(expected["n"])
+    np.testing.assert_allclose(checked["consistency"], expected["consistency"], atol=0.25)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], seconds: int = 300) -> None:

@@ -29,6 +29,7 @@ class BiasedJudge:
     """Prefers the better text ("good" beats "bad") with strength 0.5 and the one shown first with strength ``bias``."""
 
     name = "biased"
+    protocol = "both_orders"
 
     def __init__(self, bias: float) -> None:
         self.bias = bias

@@ -34,7 +34,7 @@ from ldr_utils.commands.shapes import (
     parameter_count,
 )
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import DecodingParams, TrainingParams
+from ldr_utils.study.params import StudyParams, TrainingParams, TranslationParams
 
 # What the models' public config.json files say, as far as it matters, and their parameters.
 PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
@@ -542,7 +542,12 @@ def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.M
     model.generation_config.eos_token_id = None  # no answer ends early
 
     step = generating(model, ids, mask, max_new_tokens=20, pad_token_id=0)
-    plan = generation_plan(shape, DecodingParams(batch_size=8, max_new_tokens=20), "float32", lora_r=8)
+    plan = generation_plan(
+        shape,
+        StudyParams(batch_size=8, max_new_tokens=20, translation_max_new_tokens=20, evaluation_max_new_tokens=20),
+        "float32",
+        lora_r=8,
+    )
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.15)
 
 
@@ -571,7 +576,7 @@ def test_peak_of_a_real_translation(vocab: int) -> None:
     ids, mask = batch(8, 64)
 
     step = generating(model, ids, mask, max_length=None, max_new_tokens=64, forced_bos_token_id=5)
-    plan = seq2seq_plan(shape, DecodingParams(batch_size=8, max_new_tokens=200), "float32")
+    plan = seq2seq_plan(shape, TranslationParams(batch_size=8, translation_max_new_tokens=200), "float32")
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.2)
 
 
@@ -630,9 +635,10 @@ def test_what_makes_training_smaller(on_gpu: bool) -> None:
 
 
 def test_generation_plan_of_llama_3_8b() -> None:
-    plan = generation_plan(LLAMA_8B, DecodingParams(batch_size=16, max_new_tokens=1000), "bfloat16", lora_r=16)
+    params = StudyParams(batch_size=16, max_new_tokens=1000, translation_max_new_tokens=1500)
+    plan = generation_plan(LLAMA_8B, params, "bfloat16", lora_r=16)
     assert plan.weights == 2 * 8_030_261_248
-    assert plan.kv_cache == 16 * (1000 + 128 + 1000) * 131_072
+    assert plan.kv_cache == 16 * (1000 + 128 + 1500) * 131_072
     assert plan.logits == 16 * 128256 * (2 + 4 * 4)
     assert (plan.gradients, plan.optimizer, plan.reference) == (0, 0, 0)
 
@@ -673,14 +679,24 @@ def test_vllm_chooses_what_the_plan_says(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_vllm_plan_of_llama_3_8b() -> None:
     """Unquantised whatever trains; the cache holds one sequence as long as the model or max_model_len allows."""
-    params = DecodingParams(quantization="nf4", max_new_tokens=1000, max_model_len=4096)
+    params = StudyParams(quantization="nf4", max_new_tokens=1000, translation_max_new_tokens=1500, max_model_len=4096)
     plan = vllm_plan(LLAMA_8B, params, "bfloat16", lora_r=16, step=A100)
     assert plan.weights == 2 * 8_030_261_248
     assert plan.adapter == 2 * 41_943_040
     assert plan.kv_cache == 4096 * 131_072
     own = params.model_copy(update={"max_model_len": 0})
     assert vllm_plan(LLAMA_8B, own, "bfloat16", lora_r=16, step=A100).kv_cache == 8192 * 131_072
-    assert longest_sequence(params) == 1000 + 128 + 1000
+    assert longest_sequence(params) == 1000 + 128 + 1500
+
+
+def test_the_longest_sequence_is_a_translation_a_test_answer_or_a_second_turn() -> None:
+    lengths: dict[str, Any] = {"max_new_tokens": 100, "translation_max_new_tokens": 200}
+    lengths["evaluation_max_new_tokens"] = 400
+    assert longest_sequence(StudyParams(**lengths)) == 128 + 400
+    assert longest_sequence(StudyParams(**(lengths | {"evaluation_max_new_tokens": 250}))) == 128 + 100 + 200
+    judged: dict[str, Any] = {"judge": "local", "judge_model": "models/micro", "source": "published"}
+    judged["mt_bench_dir"] = "questions"
+    assert longest_sequence(StudyParams(**lengths, **judged)) == 128 + 2 * 400, "the second turn holds the first"
 
 
 def test_float16_nf4_of_the_colab_study_fits_a_t4() -> None:
@@ -695,7 +711,10 @@ def test_float16_nf4_of_the_colab_study_fits_a_t4() -> None:
     assert plan.weights == pytest.approx(linears * 4.127 / 8 + 4 * (embeddings + norms + biases), rel=1e-3)
     assert plan.total < 4 * 2**30
     generation = generation_plan(
-        shape, DecodingParams(quantization="nf4", batch_size=32, max_new_tokens=384), "float16", lora_r=8
+        shape,
+        StudyParams(quantization="nf4", batch_size=32, max_new_tokens=384, translation_max_new_tokens=384),
+        "float16",
+        lora_r=8,
     )
     assert generation.kv_cache == 32 * (384 + 128 + 384) * 28_672
     assert generation.total < 14 * 2**30

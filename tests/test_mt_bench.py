@@ -21,7 +21,7 @@ from ldr_utils.scores import mt_bench
 from ldr_utils.scores.stats import mean_interval
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
-from ldr_utils.study.params import DecodingParams, MtBenchParams, StudyParams, validate
+from ldr_utils.study.params import DecodingParams, JudgeParams, MtBenchParams, StudyParams, validate
 
 QUESTIONS: dict[str, list[tuple[int, str, list[str], list[str] | None]]] = {
     "en": [
@@ -164,7 +164,8 @@ def test_turns_are_scored_by_a_model_and_asked_once(
 ) -> None:
     answers = mt_bench.answer(generator, mt_bench.read_questions(params), tmp_path / "answers")
     path = tmp_path / "cache.jsonl"
-    table = mt_bench.score(PromptedJudge(LocalModel(str(rater), 2), VerdictCache(path)), answers)
+    own = JudgeParams(judge="local", judge_model=str(rater), judge_batch_size=2)
+    table = mt_bench.score(PromptedJudge(LocalModel(own), VerdictCache(path)), answers)
     assert list(table["status"]) == ["ok"] * 8
     assert table["score"].between(0, 10).all()
     assert list(table[["id", "lang", "turn"]].itertuples(index=False, name=None)) == [
@@ -172,11 +173,9 @@ def test_turns_are_scored_by_a_model_and_asked_once(
     ]
     assert len(path.read_text().splitlines()) == 8
     kept = path.read_bytes()
-    pd.testing.assert_frame_equal(
-        mt_bench.score(PromptedJudge(LocalModel(str(rater), 2), VerdictCache(path)), answers), table
-    )
+    pd.testing.assert_frame_equal(mt_bench.score(PromptedJudge(LocalModel(own), VerdictCache(path)), answers), table)
     assert path.read_bytes() == kept
-    mt_bench.score(PromptedJudge(LocalModel(str(rater), 2), VerdictCache(path)), retold(answers))
+    mt_bench.score(PromptedJudge(LocalModel(own), VerdictCache(path)), retold(answers))
     assert len(path.read_text().splitlines()) == 8 + 4  # the same second answers after other first ones
     rows = mt_bench.result_rows(table, params)
     assert {row["metric"] for row in rows} == {"score", "score_turn1", "score_turn2", "refused", "unparsable", "failed"}

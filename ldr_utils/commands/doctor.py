@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ldr_utils.commands import chats, hours, memory, shapes
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import hours, memory, shapes
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -28,6 +29,7 @@ from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
+JUDGING, PROTOCOL = "memory: judging", "judge protocol"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -47,17 +49,21 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         Always complete: what could not be looked at is a warning. Takes seconds, a minute where torch hangs.
     """
     deadline = time.monotonic() + machine.PROBE_SECONDS
-    probe = machine.start_probe(params.dtype)
+    probe, asked = machine.start_probe(params.dtype), chats.start(params)
     model = find_model(params.base_model)  # while torch is being imported
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
-    models = [model] if translator is None else [model, translator]
+    judges = [find_model(name, "judge") for name in local_judges(params)]
+    models = [found for found in (model, translator, *judges) if found is not None]
     checks = [
         _guarded("packages", check_packages),
         *(found.check for found in models),
         _guarded("data", lambda: check_data(params)),
         _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
+        *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
+        *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
+    checks[len(models) + 1 : len(models) + 1] = chats.finish(asked, deadline)
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
         return [*checks, Check("device", "fail", device)]
@@ -73,6 +79,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    checks += [_guarded(JUDGING, partial(check_judging, params, own.shape, device)) for own in judges]
     return checks
 
 
@@ -247,7 +254,8 @@ def run_bytes(params: StudyParams, shape: shapes.Shape | None) -> int:
         * sum(int(getattr(params, test.size)) for test in TEST_SETS.values())
         * len(params.all_languages)
     )
-    return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
+    longest = max(params.max_new_tokens, params.translation_max_new_tokens, params.evaluation_max_new_tokens)
+    return (models + 2 * 4) * adapter + (training + testing) * longest * 4 + GIB // 5
 
 
 def check_judge_key(params: StudyParams) -> Check:
@@ -262,6 +270,47 @@ def check_judge_key(params: StudyParams) -> Check:
         return Check("judge key", "ok", f"not needed for a judge on this machine ({params.judge_url})")
     where = params.judge_url or "OpenAI"
     return Check("judge key", "fail", f"judge_key_env: the judge at {where} needs {params.judge_key_env}; set it")
+
+
+def endpoint_judges(params: StudyParams) -> list[StudyParams]:
+    """The parameters once for each judge behind an endpoint, as if it were the first."""
+    return [own for own in (params, params.of_second_judge()) if own.judge == "openai"]
+
+
+def local_judges(params: StudyParams) -> list[str]:
+    """The judges that a stage loads itself."""
+    return [own.judge_model for own in (params, params.of_second_judge()) if own.judge == "local"]
+
+
+def check_endpoint(params: StudyParams) -> Check:
+    """Whether the judge's endpoint is there and serves the model."""
+    from ldr_utils.judges.lookup import look_up
+
+    found = look_up(params)
+    return Check("judge", found.verdict, found.detail)
+
+
+def check_protocol() -> Check:
+    """Whether the published protocol can be read."""
+    from ldr_utils.judges.published import TEMPLATE, read_template
+
+    try:
+        read_template()
+    except InputError as error:
+        return Check(PROTOCOL, "fail", str(error))
+    return Check(PROTOCOL, "ok", f"alpaca_eval, from the installed {TEMPLATE}")
+
+
+def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
+    """The plan of a judge in a stage's own process, which holds no other model, against the device."""
+    if shape is None:
+        return Check(JUDGING, "warn", "not planned: the judge's sizes are not known (see judge)")
+
+    def plan(changes: dict[str, Any]) -> memory.Plan:
+        return memory.judging_plan(shape, params.model_copy(update=changes), device.dtype)
+
+    smaller: list[dict[str, Any]] = [{"judge_batch_size": n} for n in range(params.judge_batch_size - 1, 0, -1)]
+    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
 
 
 def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
@@ -316,10 +365,15 @@ def check_generation(
     longest = memory.longest_sequence(params)
     if not limit or longest <= limit:
         return check
-    most = (limit - memory.TEMPLATE_TOKENS) // 2
+    room = limit - memory.TEMPLATE_TOKENS
+    advice = {"max_new_tokens": room // 2, "translation_max_new_tokens": room // 2}
+    if params.max_new_tokens < room // 2:
+        advice = {"translation_max_new_tokens": room - params.max_new_tokens}
+    if memory.longest_sequence(params.model_copy(update=advice)) > limit:  # answers to test sets are too long as well
+        advice["evaluation_max_new_tokens"] = room // 2
     detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
     verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
-    return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+    return Check(name, verdict, f"{detail}; set {_settings(advice)}")
 
 
 def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
@@ -351,7 +405,7 @@ def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, dev
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
     remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
-    note = "all answers of a batch max_new_tokens long"
+    note = "all texts of a batch as long as they may get"
     return _against(name, plan, remedies, device.free, note)
 
 
@@ -381,9 +435,12 @@ def _against(
     if plan.total <= room:
         return Check(name, "ok", detail)
     change = next((change for change in remedies if plan_with(change).total <= room), None)
-    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
-    advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
+    advice = f"set {_settings(change)}" if change else "no setting makes it fit: use a smaller model or a larger device"
     return Check(name, "warn" if plan.total <= free else "fail", f"{detail}; {advice}")
+
+
+def _settings(change: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items())
 
 
 def _size(count: int) -> str:

@@ -16,7 +16,8 @@ from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Case
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import RECIPES, Policy, load_tokenizer
+from ldr_utils.policy.chat import Settings
+from ldr_utils.policy.load import RECIPES, load_chat
 from ldr_utils.policy.prompts import translation_prompt
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.study.errors import InputError
@@ -123,12 +124,12 @@ def look_at_room(study: StudyParams, source: Path, data: Path) -> Row:
         limit = min(study.max_model_len, limit or study.max_model_len)
     if not limit:
         return Row("room for answers", "not tried", "the config names no number of positions")
-    policy = Policy(None, load_tokenizer(str(source)))
+    chat = load_chat(str(source), settings=Settings.of(study))
     texts = [row["prompt"] for path in sorted(data.glob("*/*.jsonl")) for row in read_jsonl(path)]
-    asked = max((len(policy.prompt_ids([{"role": "user", "content": text}])) for text in texts), default=0)
-    around = len(policy.prompt_ids([{"role": "user", "content": translation_prompt("", "English")}]))
+    asked = max((len(chat.prompt_ids([{"role": "user", "content": text}])) for text in texts), default=0)
+    around = len(chat.prompt_ids([{"role": "user", "content": translation_prompt("", "English")}]))
     answer = asked + study.max_new_tokens
-    translation = around + study.max_new_tokens + getattr(study, "translation_max_new_tokens", study.max_new_tokens)
+    translation = around + study.max_new_tokens + study.translation_max_new_tokens
     key = "max_model_len" if study.max_model_len == limit else "max_new_tokens"
     remedy = f"lower max_new_tokens to {limit - asked:,}" if key == "max_new_tokens" else "raise max_model_len"
     if answer > limit:

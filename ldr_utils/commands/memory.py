@@ -6,12 +6,12 @@ interpreter) is left to the margin of whoever compares it with a device.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import NamedTuple
 
 from ldr_utils.commands.shapes import Seq2SeqShape, Shape, adapter_count, parameter_count
-from ldr_utils.study.params import DecodingParams, TrainingParams
+from ldr_utils.study.params import StudyParams, TrainingParams, TranslationParams
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes a value
 FLOAT = 4
@@ -155,29 +155,28 @@ def _fused_head_bytes(shape: Shape, tokens: int, compute: int, on_gpu: bool) -> 
     return tile + tokens * shape.hidden * FLOAT
 
 
-def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> Plan:
+def generation_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int) -> Plan:
     """Memory of ``transformers``' ``generate`` at its peak.
 
-    Assumes that every answer of a batch reaches ``max_new_tokens`` and that every prompt carries a text as long as
-    that (a translation's does) and ``TEMPLATE_TOKENS`` more, so that reading the prompts takes more than any later
-    step; padding, which makes attention repeat grouped keys and values to all heads and hold a mask of length^2;
-    logits of the last position only, in ``dtype`` and, as measured, four times in float32 (this step's and the last's,
-    with and without the repetition penalty). As in training, activations count only what they need beyond the logits.
+    Assumes that a batch is as long as `longest_sequence` allows, and that its prompts are the longest that there are,
+    so that reading them takes more than any later step; padding, which makes attention repeat grouped keys and values
+    to all heads and hold a mask of length^2; logits of the last position only, in ``dtype`` and, as measured, four
+    times in float32 (this step's and the last's, with and without the repetition penalty). As in training, activations
+    count only what they need beyond the logits.
 
     Parameters
     ----------
     shape : Shape
         The base model.
-    params : DecodingParams
-        Batch, length of answers and quantisation.
+    params : StudyParams
+        Batch, length of answers and translations, and quantisation.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
     lora_r : int
         Rank of the adapter that M_1 and later carry.
     """
     width, batch = WIDTH[dtype], params.batch_size
-    length = longest_sequence(params)
-    prompt = length - params.max_new_tokens
+    length, prompt = longest_sequence(params), longest_prompt(params)
     h, a, m = shape.hidden, shape.attention, shape.intermediate
     attention, mlp = 4 * a * width + 2 * h * FLOAT, 3 * m * width + m * FLOAT
     prefill = batch * (prompt * (2 * h * width + max(attention, mlp)) + prompt**2 * (1 + width))
@@ -192,9 +191,30 @@ def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: in
     )
 
 
-def longest_sequence(params: DecodingParams) -> int:
-    """Tokens of a translation prompt around an answer of ``max_new_tokens``, and of a translation as long."""
-    return 2 * params.max_new_tokens + TEMPLATE_TOKENS
+def judging_plan(shape: Shape, params: StudyParams, dtype: str) -> Plan:
+    """Memory of a judge that reads questions of ``judge_batch_size`` at once, in unquantised weights.
+
+    A question quotes two answers of ``evaluation_max_new_tokens``; what it is answered with is a token or few.
+    """
+    batch, answers = params.judge_batch_size, 2 * params.evaluation_max_new_tokens
+    asked = params.model_copy(update={"batch_size": batch, "max_new_tokens": answers, "quantization": "none"})
+    plan = generation_plan(shape, asked, dtype, lora_r=0)
+    return replace(plan, kv_cache=batch * (answers + TEMPLATE_TOKENS) * kv_bytes_per_token(shape, dtype))
+
+
+def longest_prompt(params: StudyParams) -> int:
+    """Tokens of a prompt with an answer in it: a translation's, or one of MT-Bench's second turn.
+
+    What is translated back is as long as the answer that it came from, give or take.
+    """
+    return TEMPLATE_TOKENS + max(params.max_new_tokens, params.evaluation_max_new_tokens if params.mt_bench_dir else 0)
+
+
+def longest_sequence(params: StudyParams) -> int:
+    """Tokens of the longest prompt and what is written after it."""
+    translated = TEMPLATE_TOKENS + params.max_new_tokens + params.translation_max_new_tokens
+    turns = 2 if params.mt_bench_dir else 1
+    return max(translated, TEMPLATE_TOKENS + turns * params.evaluation_max_new_tokens)
 
 
 class Step(NamedTuple):
@@ -220,7 +240,7 @@ def vllm_step(total: int, gpu: str | None) -> Step:
     return Step(16384, 1024) if large else Step(8192, 256)
 
 
-def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int, step: Step) -> Plan:
+def vllm_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int, step: Step) -> Plan:
     """Memory that vLLM cannot do without; it takes the share ``gpu_memory`` of the device whatever it needs.
 
     Weights are unquantised (vLLM's core has no bitsandbytes). The cache must hold one sequence of ``max_model_len``
@@ -231,7 +251,7 @@ def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int, ste
     ----------
     shape : Shape
         The base model.
-    params : DecodingParams
+    params : StudyParams
         Length of answers and of the cache.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
@@ -251,7 +271,7 @@ def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int, ste
     )
 
 
-def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Plan:
+def seq2seq_plan(shape: Seq2SeqShape, params: TranslationParams, dtype: str) -> Plan:
     """Memory of ``translators.Seq2SeqTranslator`` at its peak.
 
     Assumes a batch of sentences as long as their translations may get. The decoder holds keys and values of both sides,
@@ -262,13 +282,13 @@ def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Pla
     ----------
     shape : Seq2SeqShape
         The translator, whose weights are never quantised.
-    params : DecodingParams
-        Batch and length of answers.
+    params : TranslationParams
+        Batch and length of translations.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
     """
     width, batch = WIDTH[dtype], params.batch_size
-    length = min(params.max_new_tokens, shape.positions - 1)
+    length = min(params.translation_max_new_tokens, shape.positions - 1)
     tokens, states = batch * length, 2 * shape.hidden + max(4 * shape.hidden, 2 * shape.encoder_ffn)
     kv_cache = 2 * tokens * 2 * shape.decoder_layers * shape.hidden * width
     decoding, encoding = 2 * tokens * shape.hidden * width, tokens * (states + length) * width

@@ -1,4 +1,4 @@
-"""A model before it is loaded, base model or translator: where it is, whether it is complete, and its sizes."""
+"""A model before it is loaded, base model, translator or judge: where it is, whether it is complete, and its sizes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import Check
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import base_source, missing_folder, revision_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
-Role = Literal["base model", "translator"]
+Role = Literal["base model", "translator", "judge"]
 CONFIG, SETTINGS, INDEX = "config.json", "tokenizer_config.json", "model.safetensors.index.json"
 HUB_SECONDS = 3.0
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # a header that is no header
 
 
 class Model(NamedTuple):
@@ -46,8 +47,8 @@ def find_model(name: str, role: Role = "base model") -> Model:
 
 
 def _bare(name: str) -> str:
-    """Name without owner: the key of ``shapes.KNOWN`` and ``shapes.KNOWN_SEQ2SEQ``."""
-    return name.rpartition("/")[2].lower()
+    """Name without owner and revision: the key of ``shapes.KNOWN`` and ``shapes.KNOWN_SEQ2SEQ``."""
+    return name.partition("@")[0].rpartition("/")[2].lower()
 
 
 def _local_model(folder: Path, role: Role) -> Model:
@@ -60,17 +61,18 @@ def _local_model(folder: Path, role: Role) -> Model:
 def _hub_model(name: str, role: Role) -> Model:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(name, "config.json")
+    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
     shape, seq2seq = shapes.KNOWN.get(_bare(name)), shapes.KNOWN_SEQ2SEQ.get(_bare(name))
     if isinstance(cached, str):
         folder = Path(cached).parent
         shape, seq2seq, note = _read_sizes(folder)
         if not folder_gaps(folder, role):
-            return Model(Check(role, "ok", f"{name}: in the hub's cache, {note}"), shape, False, seq2seq)
+            pin = "" if "@" in name else f", at commit {folder.name}: to stay with it, name {name}@{folder.name}"
+            return Model(Check(role, "ok", f"{name}: in the hub's cache{pin}, {note}"), shape, False, seq2seq)
     if constants.is_offline_mode():
         trouble: str | None = "not in the hub's cache, and offline mode is set; download it where there is a network"
     else:
-        trouble = _ask_hub(name)
+        trouble = _ask_hub(base_source(name))
     if trouble:
         return Model(Check(role, "fail", f"{name}: {trouble}"), shape, True, seq2seq)
     found = f"{name}: on the hub and open to you; the first stage that needs it downloads it"
@@ -138,7 +140,7 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
     config, settings, index = (_read(folder / name, gaps) for name in (CONFIG, SETTINGS, INDEX))
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         gaps.append("no tokenizer.json")
-    chats = role == "base model" or gaps or not config.get("is_encoder_decoder")
+    chats = role != "translator" or gaps or not config.get("is_encoder_decoder")
     if chats and "chat_template" not in settings and not (folder / "chat_template.jinja").exists():
         gaps.append("no chat template (use the instruction-tuned version)")
     pickled = sorted(path.name for path in folder.glob("*.bin"))
@@ -153,11 +155,6 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
     return gaps
 
 
-def names_its_end(folder: Path) -> bool:
-    """Whether the settings of a folder's tokenizer name the token that ends a turn."""
-    return bool(_read(folder / SETTINGS, []).get("eos_token"))
-
-
 def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
     """A JSON object of a model folder; empty where it is missing, or broken, which is added to ``gaps``."""
     if not path.exists():
@@ -169,16 +166,37 @@ def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _is_cut_short(path: Path) -> bool:
+def safetensors_shapes(path: Path) -> list[tuple[str, list[int]]]:
+    """Name and shape of every tensor of a safetensors file, from its header alone.
+
+    Raises
+    ------
+    InputError
+        When the file is none.
+    """
+    try:
+        return [(name, entry["shape"]) for name, entry in _tensors(path)]
+    except (OSError, *MALFORMED):
+        raise InputError(f"{path}: is cut short or not safetensors; give a complete file") from None
+
+
+def _tensors(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """A safetensors file is 8 bytes, a header of the length they give, and the tensors up to the last offset."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
-            return True
+            raise ValueError
         header = file.read(length)
+    tensors = [(name, entry) for name, entry in json.loads(header).items() if name != "__metadata__"]
+    end = max((entry["data_offsets"][1] for _, entry in tensors), default=0)
+    if path.stat().st_size < 8 + length + end:
+        raise ValueError
+    return tensors
+
+
+def _is_cut_short(path: Path) -> bool:
     try:
-        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        return bool(path.stat().st_size < 8 + length + end)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        _tensors(path)
+    except MALFORMED:
         return True
+    return False

@@ -26,6 +26,7 @@ from ldr_utils.study.paths import from_root
 OURS = "models/micro"  # small enough to play itself
 ROWS = 2  # prompts of a set
 TOKENS = 24  # of an answer: the shrunk models say a dozen
+LENGTHS = ("max_new_tokens", "translation_max_new_tokens", "evaluation_max_new_tokens")
 SURE = 5.0  # how loud a judge speaks: its label must stand out among 250,000 tokens
 STAND_IN_JUDGE = "qwen3_instruct_2507"  # where the judge cannot be asked
 
@@ -132,7 +133,7 @@ def _small(study: StudyParams, iterations: int) -> StudyParams:
         "train_batch_size": 2,
     }
     if not ours:  # ours is taken at its word: it needs all of its tokens
-        most |= dict.fromkeys(("max_new_tokens", "translation_max_new_tokens"), TOKENS)
+        most |= dict.fromkeys(LENGTHS, TOKENS)
     values = study.model_dump()
     changes: dict[str, Any] = {key: min(values[key], most[key]) for key in most if key in values}
     changes |= {"gradient_accumulation": max(1, pairs // batch // 2), "benchmarks": []}

@@ -19,7 +19,7 @@ from ldr_utils.commands.execute import socket_folder
 from ldr_utils.commands.hours import hours_line, slow_backend
 from ldr_utils.commands.lifeline import die_with_parent
 from ldr_utils.commands.model_files import shape_of
-from ldr_utils.commands.preflight import check_inputs, check_run_folder
+from ldr_utils.commands.preflight import check_inputs, check_judge, check_run_folder
 from ldr_utils.commands.shapes import parameter_count
 from ldr_utils.policy.gpu import CPU_PARAMETERS, cpu_is_meant
 from ldr_utils.study.errors import InputError
@@ -66,6 +66,7 @@ def run_study(
     run = Run(run_folder(params.study, out))
     check_run_folder(run.root)
     _look_ahead(params, run)
+    check_judge(params, run.root, until)
     with _claim(run) as claim:
         for line in repair(run.root):
             print(f"ldr: {line}", file=sys.stderr, flush=True)

@@ -11,6 +11,8 @@ from typing import BinaryIO
 from ldr_utils.judges.reply import Reply
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps
+from ldr_utils.study.locks import hold
+from ldr_utils.study.text import visible
 
 
 class VerdictCache:
@@ -42,7 +44,7 @@ class VerdictCache:
         self._end = 0  # of the last finished line that was read
         if path.exists():
             with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
+                hold(file, fcntl.LOCK_SH)
                 self._read(file)
 
     def __contains__(self, key: str) -> bool:
@@ -60,9 +62,10 @@ class VerdictCache:
             self._known.setdefault(key, reply)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = dumps({"key": key, "status": reply.status, "weights": reply.weights, "usd": reply.usd}) + "\n"
+        record = {"key": key, "status": reply.status, "weights": reply.weights, "usd": reply.usd}
+        line = dumps(record | ({"said": visible(reply.said)} if reply.said else {})) + "\n"
         with self.path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            hold(file, fcntl.LOCK_EX)
             self._read(file)
             file.truncate(self._end)  # what a crash left unfinished: nobody else is writing
             file.write(line.encode())
@@ -81,7 +84,7 @@ class VerdictCache:
     def _take(self, line: bytes) -> None:
         try:
             record = json.loads(line)
-            reply = Reply(record["status"], record["weights"], record["usd"])
+            reply = Reply(record["status"], record["weights"], record["usd"], str(record.get("said", "")))
             key = record["key"]
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{self.path}: the line at byte {self._end} is no verdict; remove that line") from None

@@ -10,22 +10,23 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from ldr_utils.judges.cache import VerdictCache
-from ldr_utils.judges.chat import Body, read_reply
-from ldr_utils.judges.prompted import Question
-from ldr_utils.judges.reply import Reply
+from ldr_utils.judges.chat import Completion, read_completion, read_reply
+from ldr_utils.judges.prompted import Question, full_name
+from ldr_utils.judges.refusals import Form, Kind, kind_of, masked, may_be_form, refused, words
+from ldr_utils.judges.reply import Reply, parse_label
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import JudgeParams
+from ldr_utils.study.progress import say
 
 CHARACTERS_PER_TOKEN = 4  # of English; other languages take more tokens, so that the estimate is low for them
-MAX_TOKENS = 8  # a label is one; a few more tell a refusal from a verdict
-TOP_LOGPROBS = 20  # the most that OpenAI and vLLM give
-TRIES = 4  # for an answer whose body is no chat completion
+TRIES = 4  # for an answer whose body is no chat completion, or no reply of the model
+LONGEST_WAIT = 120.0  # seconds that a server may have us wait at once
+LOST = 3  # first questions that may remain without any reply
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -50,12 +51,28 @@ def read_key(params: JudgeParams) -> str:
     return key
 
 
-class EndpointModel:
-    """A model asked over HTTP, several questions at a time.
+def base_url(params: JudgeParams) -> str:
+    """Where the endpoint's paths begin."""
+    return params.judge_url.rstrip("/") or "https://api.openai.com/v1"
 
-    The client backs off exponentially with jitter, honours Retry-After (up to two minutes), and tries again after
-    429, 5xx, a time-out and a lost connection. Where that is not enough the stage stops with one line: no figure
-    depends on the network. A question that the server turns down (too long, say) counts as ``failed``.
+
+class _Answer(NamedTuple):
+    """What came back from one request; without a status nothing did, and ``body`` says why."""
+
+    status: int
+    body: str
+    wait: float | None = None  # seconds that the server asks for
+
+
+class EndpointModel:
+    """A model asked over HTTP, several questions at a time once the first has been answered.
+
+    The first question goes alone. A parameter that the server refuses is left out or replaced for good, so that it
+    costs one request, and a refusal that nothing can be done about stops the stage at that question, with one line that
+    has the server's words. Rate limits, overloads, time-outs and lost connections are waited for, with exponential
+    backoff and jitter, or as long as the server asks (up to two minutes at once); an empty reply or a server's page in
+    place of one is asked again. A question that is too long, or that the server turns down while it takes others,
+    counts as ``failed``.
 
     Parameters
     ----------
@@ -65,6 +82,8 @@ class EndpointModel:
         Seconds for one try.
     max_retries : int
         Tries after the first.
+    pause : float
+        Seconds before the second try.
 
     Raises
     ------
@@ -72,18 +91,17 @@ class EndpointModel:
         When there is no usable key (see ``read_key``).
     """
 
-    def __init__(self, params: JudgeParams, timeout: float = 120.0, max_retries: int = 8) -> None:
+    def __init__(self, params: JudgeParams, timeout: float = 120.0, max_retries: int = 8, pause: float = 0.5) -> None:
         from openai import OpenAI
 
-        key = read_key(params)
-        self.name = f"openai:{params.judge_model}"
+        self.name = full_name(params)
         self.params = params
-        self._logprobs = True  # until the server rejects them
+        self.max_retries, self.pause = max_retries, pause
+        self._form, self._lock = Form(), Lock()
+        self._answered = False  # whether any question was, in the form at hand
+        self._lost = 0
         self._client = OpenAI(
-            api_key=key or "none",
-            base_url=params.judge_url or "https://api.openai.com/v1",
-            timeout=timeout,
-            max_retries=max_retries,
+            api_key=read_key(params) or "none", base_url=base_url(params), timeout=timeout, max_retries=0
         )
 
     def replies(self, questions: Mapping[str, Question], cache: VerdictCache) -> Iterator[tuple[str, Reply]]:
@@ -100,7 +118,7 @@ class EndpointModel:
         stop: BaseException | None = None
         with ThreadPoolExecutor(self.params.judge_concurrency) as pool:
             while True:
-                while stop is None and waiting and len(flying) < self.params.judge_concurrency:
+                while stop is None and waiting and len(flying) < self._at_once:
                     at_stake = [questions[key] for key in (*flying.values(), waiting[0])]
                     stop = self._over_budget(cache.spent, at_stake, len(waiting))
                     if stop is None:
@@ -116,13 +134,18 @@ class EndpointModel:
         if stop is not None:
             raise stop
 
+    @property
+    def _at_once(self) -> int:
+        return self.params.judge_concurrency if self._answered else 1
+
     def _announce(self, missing: list[Question], total: int) -> None:
         tokens = sum(len(question.prompt) for question in missing) / CHARACTERS_PER_TOKEN
         cost = sum(self._estimate(question) for question in missing)
         print(f"{self.name}: {total} questions, {len(missing)} not yet answered: {tokens:,.0f} tokens, {cost:.2f} USD")
 
     def _estimate(self, question: Question) -> float:
-        return self._cost(len(question.prompt) / CHARACTERS_PER_TOKEN, 1)
+        written = self.params.judge_max_tokens if self._form.room else 1
+        return self._cost(len(question.prompt) / CHARACTERS_PER_TOKEN, written)
 
     def _cost(self, tokens_in: float, tokens_out: float) -> float:
         return (tokens_in * self.params.judge_price_in + tokens_out * self.params.judge_price_out) / 1e6
@@ -137,57 +160,147 @@ class EndpointModel:
         )
 
     def _reply(self, question: Question) -> Reply:
-        """Ask one question until the body of the answer can be read; unreadable ones are taken to cost the estimate."""
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.0))
-            try:
-                body = self._body(question)
-            except ValidationError:
+        """Ask a question until there is a reply, or none to be had; unreadable ones are taken to cost the estimate."""
+        busy = odd = 0
+        while True:
+            form = self._form
+            answer = self._ask(question, form)
+            found = _completion(answer)
+            if isinstance(found, Completion) and not found.is_hiccup:
+                if self._is_cut(question, found, form) and self._adopt(form, replace(form, room=True), "it thinks"):
+                    continue
+                if found.out_of_tokens:
+                    return self._without_end(question)
+                return self._priced(question, found, odd)
+            if answer.status == 200 and not isinstance(found, str):
+                odd += 1
+                if odd == TRIES:
+                    return self._without_reply(answer, found)
+                self._wait(odd)
                 continue
-            if body is None:
-                return Reply("failed")
-            usage, reply = body.usage, read_reply(body, question.labels)
-            cost = self._cost(usage.prompt_tokens, usage.completion_tokens) if usage else self._estimate(question)
-            return replace(reply, usd=cost + attempt * self._estimate(question))
-        raise InputError(f"judge_url: {self._where()} sent {TRIES} answers that are no chat completion; correct it")
+            kind = kind_of(answer.status, answer.body, answer.wait is not None)
+            if may_be_form(kind, answer.status, answer.body):
+                better = form.without(answer.body, form.arguments(question, self.params))
+                if self._adopt(form, better, answer.body):
+                    continue
+            if kind != "busy":
+                return self._turned_down(kind, answer)
+            busy += 1
+            if busy > self.max_retries:
+                raise self._fault("judge_url", f"gave no answer after {busy} tries", answer, "run again later")
+            self._wait(busy, answer.wait)
 
-    def _body(self, question: Question) -> Body | None:
-        """What the server sent; None where it turned the question down."""
+    def _is_cut(self, question: Question, found: Completion, form: Form) -> bool:
+        """Whether a reply ended amid thoughts; where that is not clear, the first of all is tried with room."""
+        if not found.cut or form.room or found.thinks:
+            return found.cut and not form.room
+        if self._answered or parse_label(found.text, question.labels):
+            return False
+        again = _completion(self._ask(question, replace(form, room=True)))
+        return isinstance(again, Completion) and again.thinks
+
+    def _ask(self, question: Question, form: Form) -> _Answer:
         import openai
 
+        asked: Any = {"model": self.params.judge_model, "messages": question.messages}
         try:
-            return Body.model_validate_json(self._post(question))
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            name = self.params.judge_key_env  # the server's own words may hold parts of the key
-            raise InputError(
-                f"judge_key_env: {self._where()} refused the key in {name} ({error.status_code}); set a valid one"
-            ) from None
-        except openai.NotFoundError:
-            raise InputError(
-                f"judge_model: {self._where()} has no {self.params.judge_model} (404); correct it or judge_url"
-            ) from None
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            if not (self._logprobs and "logprobs" in str(error)):
-                return None
-            self._logprobs = False
+            sent = self._client.chat.completions.with_raw_response.create(
+                **asked, **form.arguments(question, self.params)
+            )
+            return _Answer(200, sent.text)
+        except openai.APIStatusError as error:
+            return _Answer(error.status_code, error.response.text, _seconds(error.response.headers.get("retry-after")))
         except openai.APIError as error:
-            raise InputError(
-                f"judge_url: {self._where()} gave no answer after {1 + self._client.max_retries} tries"
-                f" ({type(error).__name__}); run again later, what was judged is kept"
-            ) from None
-        return self._body(question)
+            return _Answer(0, type(error).__name__)
 
-    def _post(self, question: Question) -> str:
-        wanted: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if self._logprobs else {}
-        answer = self._client.chat.completions.with_raw_response.create(
-            model=self.params.judge_model,
-            messages=[{"role": "user", "content": question.prompt}],
-            temperature=0,
-            max_tokens=MAX_TOKENS,
-            **wanted,
+    def _adopt(self, sent: Form, better: Form, why: str) -> bool:
+        """Whether the question may be asked again in another form: the ``better`` one, or what another thread found."""
+        with self._lock:
+            if self._form is not sent:
+                return True
+            if better == sent:
+                return False
+            self._form = better
+        changes = [name for name, value in vars(better).items() if value != getattr(sent, name)]
+        shown = ", ".join(f"{name} {getattr(better, name) or 'not sent'}" for name in changes)
+        say(f"{self.name}: asked in another form from now on ({shown}): {words(why, self._client.api_key)}")
+        return True
+
+    def _priced(self, question: Question, found: Completion, odd: int) -> Reply:
+        self._answered, self._lost = True, 0
+        cost = self._cost(*found.tokens) if found.tokens else self._estimate(question)
+        reply = read_reply(found, question.labels, question.sampled)
+        said = masked(reply.said, self._client.api_key)
+        return replace(reply, usd=cost + odd * self._estimate(question), said=said)
+
+    def _without_end(self, question: Question) -> Reply:
+        """Nothing but thoughts came: the first time that is the judge's nature, later the question's."""
+        tokens = self._form.arguments(question, self.params).get(self._form.limit, "all its")
+        said = f"{tokens} tokens were used up before a verdict"
+        if self._answered:
+            return Reply("failed", said=said)
+        raise InputError(
+            f"judge_max_tokens: {self.params.judge_model}: {said}; raise judge_max_tokens, or switch its thoughts off"
+            " (judge_template_kwargs)"
         )
-        return answer.text
 
-    def _where(self) -> str:
-        return self.params.judge_url or "OpenAI"
+    def _without_reply(self, answer: _Answer, found: Completion | None) -> Reply:
+        """What came ``TRIES`` times was no reply of the model; a body that is no completion stops the stage."""
+        if found is None:
+            raise self._fault("judge_url", f"sent {TRIES} answers that are no chat completion", answer, "correct it")
+        with self._lock:
+            self._lost += 1
+        if not self._answered and self._lost >= LOST:
+            what = f"left its first {LOST} questions without a reply"
+            raise self._fault("judge_url", what, answer, "run again later, or name another judge")
+        return Reply("failed", said=words(found.text, self._client.api_key) or "empty replies")
+
+    def _turned_down(self, kind: Kind, answer: _Answer) -> Reply:
+        """A question that is at fault itself is counted; anything else ends the stage."""
+        if kind == "filtered":
+            return Reply("refused", said=words(answer.body, self._client.api_key))
+        if kind == "long" or (kind == "form" and self._answered):
+            return Reply("failed", said=words(answer.body, self._client.api_key))
+        names = ", ".join(refused(answer.body))
+        model = self.params.judge_model
+        key, what, remedy = {
+            "key": (
+                "judge_key_env",
+                f"refused the key in {self.params.judge_key_env}",
+                "set a valid one that may use the model",
+            ),
+            "model": ("judge_model", f"does not serve {model}", "correct it or judge_url"),
+            "money": ("judge_url", "asks for money", "top the account up, or name another judge"),
+            "form": ("judge_url", f"refuses the form of a question{names and f': {names}'}", "name another judge"),
+        }.get(kind, ("judge_url", "cannot be asked", "correct it"))
+        raise self._fault(key, what, answer, remedy)
+
+    def _fault(self, key: str, what: str, answer: _Answer, remedy: str) -> InputError:
+        status = f"{answer.status}" if answer.status not in (0, 200) else ""
+        said = words(answer.body, self._client.api_key)
+        because = ": ".join(part for part in (status, said) if part)
+        where = self.params.judge_url or "OpenAI"
+        return InputError(f"{key}: {where} {what} ({because}); {remedy}, what was judged is kept")
+
+    def _wait(self, tries: int, asked: float | None = None) -> None:
+        jitter = random.uniform(0.75, 1.0)
+        backoff = min(self.pause * 2 ** (tries - 1), 8.0) * jitter
+        time.sleep(backoff if asked is None else min(max(asked, 0.0), LONGEST_WAIT))
+
+
+def _completion(answer: _Answer) -> Completion | str | None:
+    """The completion in an answer, the server's complaint, or None where it is neither."""
+    if answer.status != 200:
+        return answer.body
+    try:
+        return read_completion(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(header: str | None) -> float | None:
+    """Seconds of a Retry-After header; a date is as good as none: the backoff serves."""
+    try:
+        return None if header is None else float(header)
+    except ValueError:
+        return None

@@ -20,10 +20,8 @@ def make_judge(params: JudgeParams, languages: list[str]) -> Judge:
     from ldr_utils.judges.endpoint import EndpointModel
     from ldr_utils.judges.local import LocalModel
     from ldr_utils.judges.prompted import JudgeModel, PromptedJudge
+    from ldr_utils.judges.published import AlpacaEvalJudge
 
-    model: JudgeModel
-    if params.judge == "openai":
-        model = EndpointModel(params)
-    else:
-        model = LocalModel(params.judge_model, params.judge_batch_size)
-    return PromptedJudge(model, VerdictCache(Run.at(params.run_dir).root / "judge_cache.jsonl"))
+    model: JudgeModel = EndpointModel(params) if params.judge == "openai" else LocalModel(params)
+    cache = VerdictCache(Run.at(params.run_dir).judge_cache)
+    return AlpacaEvalJudge(model, cache) if params.judge_protocol == "alpaca_eval" else PromptedJudge(model, cache)

@@ -23,6 +23,7 @@ class RubricJudge:
     """
 
     name = "rubric"
+    protocol = "both_orders"
 
     def __init__(self, languages: list[str]) -> None:
         self.languages = languages

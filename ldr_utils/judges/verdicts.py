@@ -1,7 +1,8 @@
-"""Judging: one batch-wise interface for every judge, both orders always, and figures from verdicts."""
+"""Judging: one batch-wise interface for every judge, both orders unless a protocol says otherwise, and its figures."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -68,9 +69,12 @@ class Judge(Protocol):
     ----------
     name : str
         Shown beside every figure.
+    protocol : str
+        ``both_orders``, or ``alpaca_eval``: one order a case, drawn by its prompt.
     """
 
     name: str
+    protocol: str
 
     def prefer(self, cases: Sequence[Case]) -> list[Verdict]:
         """One verdict a case, in order."""
@@ -79,6 +83,36 @@ class Judge(Protocol):
     def score(self, answers: Sequence[Answer]) -> list[Score]:
         """One score an answer, in order."""
         ...
+
+
+def compare(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
+    """Put every case to the judge as its protocol says; returns what ``both_orders`` does."""
+    return one_order(judge, cases) if judge.protocol == "alpaca_eval" else both_orders(judge, cases)
+
+
+def one_order(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
+    """Put every case to the judge once, in an order drawn by its prompt: the same for every model.
+
+    Returns
+    -------
+    DataFrame
+        As ``both_orders``: the order that was not asked has no preference, and whether the verdict would have flipped
+        is not known (NaN).
+    """
+    swapped = [hashlib.sha256(case.record["prompt"].encode()).digest()[0] % 2 == 1 for case in cases]
+    asked = [
+        Case(case.record, case.second, case.first) if swap else case for case, swap in zip(cases, swapped, strict=True)
+    ]
+    rows = [_single(verdict, swap) for verdict, swap in zip(judge.prefer(asked), swapped, strict=True)]
+    return pd.DataFrame(rows, columns=["ours_first", "ours_second", "preference", "flip", "status"])
+
+
+def _single(verdict: Verdict, swapped: bool) -> Record:
+    found = float("nan") if verdict.preference is None else verdict.preference
+    preference = 1.0 - found if swapped else found
+    sides = {"ours_first": float("nan"), "ours_second": float("nan")}
+    sides["ours_second" if swapped else "ours_first"] = preference
+    return {**sides, "preference": preference, "flip": float("nan"), "status": verdict.status}
 
 
 def both_orders(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
@@ -111,7 +145,7 @@ def _row(straight: Verdict, swapped: Verdict) -> Record:
 
 
 def against(judge: Judge, prompts: Sequence[Asked], ours: Sequence[str], theirs: Sequence[str]) -> pd.DataFrame:
-    """Judge ``ours`` against ``theirs`` in both orders.
+    """Judge ``ours`` against ``theirs``, in both orders or as the judge's protocol says.
 
     Returns
     -------
@@ -120,7 +154,7 @@ def against(judge: Judge, prompts: Sequence[Asked], ours: Sequence[str], theirs:
         minus theirs).
     """
     cases = [Case(*sides) for sides in zip(prompts, ours, theirs, strict=True)]
-    table = both_orders(judge, cases)
+    table = compare(judge, cases)
     table.insert(0, "id", [case.record["id"] for case in cases])
     table.insert(1, "lang", [case.record["lang"] for case in cases])
     table["length_difference"] = [len(case.first) - len(case.second) for case in cases]
@@ -145,7 +179,7 @@ def outcome(preference: pd.Series) -> pd.DataFrame:
 
 
 def agrees(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
-    """Whether the judge prefers ``case.first``, both orders asked.
+    """Whether the judge prefers ``case.first``, asked as its protocol says.
 
     Returns
     -------
@@ -153,7 +187,7 @@ def agrees(judge: Judge, cases: Sequence[Case]) -> pd.DataFrame:
         One row a case: ``agrees`` (1, or 0 where it prefers the other; NaN for a tie and where ``status`` is not ok),
         ``status``.
     """
-    table = both_orders(judge, cases)
+    table = compare(judge, cases)
     decided = (table["status"] == "ok") & (table["preference"] != 0.5)
     agrees = (table["preference"] > 0.5).astype(float).where(decided)
     return pd.DataFrame({"agrees": agrees, "status": table["status"]})

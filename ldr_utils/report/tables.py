@@ -193,6 +193,8 @@ def deviations(values: Mapping[str, Any]) -> dict[str, str]:
     source = str(values.get("source", "micro"))
     model = f"model `{values.get('base_model')}`"
     judge = f", judge `{' '.join(str(values[key]) for key in ('judge', 'judge_model') if values.get(key))}`"
+    if values.get("judge_protocol") == "alpaca_eval":
+        judge += " asked by AlpacaEval's published protocol (its prompt, one order a case)"
     found = MICRO if source == "micro" else PUBLISHED
     return {name: f"*Deviates:* {model}{judge if name in JUDGED else ''}; {line}" for name, line in found.items()}
 

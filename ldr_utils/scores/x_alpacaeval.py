@@ -107,7 +107,8 @@ def _beside(verdicts: pd.DataFrame, null: pd.DataFrame, params: AlpacaParams) ->
     """
     known = judged(verdicts)
     found = Rows(params, TASK)
-    found.add("flip_rate", known.assign(flip_rate=known["flip"].astype(float)))
+    if known["flip"].notna().any():  # nobody knows of a judge that was asked in one order
+        found.add("flip_rate", known.assign(flip_rate=known["flip"].astype(float)))
     found.add("null_win_rate", judged(null), "preference")
     lengths, counts = known.groupby("lang")["length_difference"].mean(), unusable(verdicts)
 

@@ -11,6 +11,29 @@ LOCK = ".lock"  # in a folder with one writer at a time: a run's, a stage's
 PATIENCE = 3.0  # seconds: a killed run is gone by then
 
 
+def hold(file: BinaryIO, operation: int) -> None:
+    """Lock an open file until it is closed; one on a mount without locks goes unprotected.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        The file.
+    operation : int
+        As ``fcntl.flock`` takes it.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody else holds it and ``operation`` does not wait.
+    """
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        raise
+    except OSError:  # a network mount without locks: better unprotected than not at all
+        pass
+
+
 def lock(path: Path, patience: float = PATIENCE) -> BinaryIO:
     """Lock a file, which is made where there is none.
 
@@ -36,22 +59,20 @@ def lock(path: Path, patience: float = PATIENCE) -> BinaryIO:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return file
         except BlockingIOError:
             if time.monotonic() > deadline:
                 file.close()
                 raise
             time.sleep(0.1)
-        except OSError:  # a network mount without locks: better unprotected than not at all
-            return file
 
 
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock ``path``; writes nothing."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            hold(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

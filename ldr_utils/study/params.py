@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -24,6 +25,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import Run
 from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -34,6 +36,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Price = Annotated[float, Field(ge=0)]
 Source = Literal["micro", "published"]
 P = TypeVar("P", bound="_Params")
+LONGEST_PROSE = 4000  # characters
+OURS_TO_RENDER = {  # what `policy.chat` or transformers gives to a template, or to the code that renders it
+    *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize"),
+    *("continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs", "strftime_now"),
+}
 
 
 def _known_arm(name: str, info: ValidationInfo) -> str:
@@ -48,10 +56,28 @@ def _usable(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _prose(text: str, info: ValidationInfo) -> str:
+    if not text.replace("\n", "").isprintable() or len(text) > LONGEST_PROSE:
+        raise ValueError(f"{info.field_name}: has control characters or over {LONGEST_PROSE:,} characters; correct it")
+    return text
+
+
+def _for_a_template(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Variables of a chat template: names that nothing else is called by, and values that YAML writes in one word."""
+    for name, value in values.items():
+        if not name.isidentifier() or name in OURS_TO_RENDER:
+            raise ValueError(f"{info.field_name}: {SHORT.repr(name)} is no variable of a chat template; remove it")
+        if not isinstance(value, bool | int | float | str) or value in (math.inf, -math.inf) or value != value:
+            raise ValueError(f"{info.field_name}: {name}: give true, false, a number or a text")
+    return values
+
+
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ArmName = Annotated[str, AfterValidator(_known_arm)]
 # A path or the name of a model; mostly it may be empty. No shell expands the ``~`` of a params file.
 PathText = Annotated[str, AfterValidator(_usable), AfterValidator(os.path.expanduser)]
+Prose = Annotated[str, AfterValidator(_prose)]  # a text for the model
+TemplateValues = Annotated[dict[str, Any], AfterValidator(_for_a_template)]
 SECRETIVE = {"judge_url", "judge_key_env"}  # where a key could have been written: no message repeats the value
 SHORT = Repr()  # YAML aliases can make a value that is too large to show
 SHORT.maxlevel, SHORT.maxstring = 2, 80
@@ -135,11 +161,14 @@ class DataParams(IterationParams):
     )
     mgsm_problems: Rows = param(150, "word problems in the test set (all of MGSM: 250)")
     alpaca_prompts: Rows = param(100, "instructions in the test set (all of X-AlpacaEval: 805)")
+    problem_prefix: Prose = param("", "published only: opens a word problem, in place of our words; may say {language}")
 
     @model_validator(mode="after")
     def _keys_belong_to_the_source(self) -> Self:
         """A notebook is always given every key, so that only a value other than the default shows what was meant."""
-        of_other = {"micro": ["data_dir", "train_set"], "published": ["arithmetic_share"]}[self.source]
+        of_other = {"micro": ["data_dir", "train_set", "problem_prefix"], "published": ["arithmetic_share"]}[
+            self.source
+        ]
         for key in of_other:
             if getattr(self, key) != DataParams.model_fields[key].default:
                 raise ValueError(f"{key}: has no meaning with source: {self.source}; remove it or change source")
@@ -167,7 +196,15 @@ class ModelParams(ArmParams):
     base_model: PathText = param("models/micro", "folder or hub name of M_0 (models/micro: made by 00_base_model)")
     quantization: Literal["none", "nf4"] = param("none", "none, or nf4 for 4-bit weights (QLoRA)")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = param("auto", "auto, float32, bfloat16 or float16")
+    system_prompt: Prose = param("", "what M_t is told before every conversation; empty: what its template does")
+    chat_template_kwargs: TemplateValues = param(
+        {}, "variables of M_t's chat template, such as {enable_thinking: false}"
+    )
     threads: Positive = param(2, "processor threads of the model", machine=True)
+
+    def adapter(self, t: int) -> Path | None:
+        """Folder of the adapter that makes M_t of the base model; M_0 has none."""
+        return Run.at(self.run_dir).stage(t, "adapter", self.arm) if t > 0 else None
 
 
 class BatchParams(ModelParams):
@@ -176,13 +213,19 @@ class BatchParams(ModelParams):
     batch_size: Positive = param(100, "transformers only: prompts put to the model at once")
 
 
-class DecodingParams(BatchParams):
-    """Stages that generate (greedily, as the paper does)."""
+Penalty = Annotated[float, Field(gt=0)]
 
-    max_new_tokens: Positive = param(110, "longest answer in tokens (paper: 2,400)")
-    repetition_penalty: Annotated[float, Field(gt=0)] = param(
-        1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
-    )
+
+class Decoding(NamedTuple):
+    """How answers come about, greedily as in the paper: nothing else that a model's own files ask for plays a part."""
+
+    max_new_tokens: int
+    repetition_penalty: float
+
+
+class BackendParams(BatchParams):
+    """Stages that generate; ``decoding`` has what is theirs of the parameters with that name in them."""
+
     backend: Literal["auto", "transformers", "vllm"] = param(
         "auto", "transformers, vllm (not quantised), or auto: vllm on a GPU of capability 8.0"
     )
@@ -193,20 +236,43 @@ class DecodingParams(BatchParams):
         0, "vllm only: longest prompt and answer together, in tokens; 0 is what the model allows"
     )
 
+    @property
+    def decoding(self) -> Decoding:
+        raise NotImplementedError
+
+
+class DecodingParams(BackendParams):
+    """Stages whose answers M_t learns from, and its alignment tax."""
+
+    max_new_tokens: Positive = param(110, "longest answer in tokens (paper: 2,400)")
+    repetition_penalty: Penalty = param(
+        1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
+    )
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.max_new_tokens, self.repetition_penalty)
+
 
 class GenerationParams(DecodingParams):
     """02_generation."""
 
 
-class TranslationParams(DecodingParams):
+class TranslationParams(BackendParams):
     """03_translation: ``translator`` is M_t itself, or the folder or hub name of another model."""
 
     translator: Annotated[PathText, Field(min_length=1)] = param(
         "self", "self (M_t, as in the paper), or folder or hub name of a chat or a seq2seq model (NLLB)"
     )
+    translation_max_new_tokens: Positive = param(110, "longest translation in tokens (authors' release: 4,096)")
+    translation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.0)")
     round_trip_sample: Count = param(
         50, "translations a language that are translated back and compared (chrF); 0 for none", kept=False
     )
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.translation_max_new_tokens, self.translation_repetition_penalty)
 
 
 class JudgeParams(Common):
@@ -221,6 +287,17 @@ class JudgeParams(Common):
         "JUDGE_API_KEY", "openai only: the environment variable that holds the key", machine=True, kept=False
     )
     judge_concurrency: Positive = param(8, "openai only: questions in flight", machine=True, kept=False)
+    judge_protocol: Literal["both_orders", "alpaca_eval"] = param(
+        "both_orders",
+        "both_orders (ours), or alpaca_eval (one order a case, the package's own prompt)",
+        kept=False,
+    )
+    judge_max_tokens: Positive = param(
+        2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
+    )
+    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+        {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
+    )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
     judge_price_in: Price = param(0.0, "openai only: USD per million tokens read", machine=True, kept=False)
     judge_price_out: Price = param(0.0, "openai only: USD per million tokens written", machine=True, kept=False)
@@ -246,6 +323,8 @@ class JudgeParams(Common):
 
     @model_validator(mode="after")
     def _judge_is_complete(self) -> Self:
+        if self.judge == "rubric" and self.judge_protocol != "both_orders":
+            raise ValueError("judge_protocol: the rubric reads no prompt; set both_orders, or another judge")
         if self.judge != "rubric" and not self.judge_model:
             raise ValueError(f"judge_model: the {self.judge} judge needs one; name a model")
         if self.judge_budget and not self.judge_price_in + self.judge_price_out:
@@ -368,8 +447,25 @@ class MtBenchQuestions(Common):
     )
 
 
-class AnswersParams(DecodingParams, MtBenchQuestions):
+class AnswersParams(BackendParams, MtBenchQuestions):
     """05b_answers: M_t answers every test set of the study."""
+
+    evaluation_max_new_tokens: Positive = param(110, "longest answer to a test set (authors' release: 2,048)")
+    evaluation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.1)")
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.evaluation_max_new_tokens, self.evaluation_repetition_penalty)
+
+
+class ReleasedParams(AnswersParams):
+    """``ldr evaluate``: one model that answers, whoever trained it."""
+
+    adapter_folder: str = param("", "LoRA adapter on base_model; empty for none", kept=False)
+    weights: str = param("", "what the weights are: a commit of the hub, or a checksum of the files")
+
+    def adapter(self, t: int) -> Path | None:
+        return Path(self.adapter_folder) if self.adapter_folder else None
 
 
 class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
@@ -481,6 +577,12 @@ class StudyParams(
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
 
 
+class EvaluateParams(StudyParams):
+    """A params file of ``ldr evaluate``: what a study says of data, decoding and judge, and the models to evaluate."""
+
+    models: list[PathText] = param([], "NAME=MODEL, or MODEL: folder, hub name, or BASE+ADAPTER", kept=False)
+
+
 def machine_params(schema: type[BaseModel]) -> set[str]:
     """Names of the parameters that say where, how fast and at what price a stage runs, not what it computes."""
     return _marked(schema, "machine")
@@ -500,7 +602,8 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
     With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
-    other one may not extend a third: who reads a study should have two files to open at most.
+    other one may not extend a third: who reads a study should have two files to open at most. A file that names
+    ``models`` is one of ``ldr evaluate``.
 
     Parameters
     ----------
@@ -522,7 +625,13 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
         sources |= dict.fromkeys(values, source)
-    return validate(StudyParams, base | given | changed, str(path), sources)
+    given = base | given | changed
+    return validate(EvaluateParams if "models" in given else StudyParams, given, str(path), sources)
+
+
+def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
+    """A study's parameters for ``ldr evaluate``; ``models``, where there are any, are the ones in place of its own."""
+    return validate(EvaluateParams, params.model_dump() | ({"models": models} if models else {}), "MODEL")
 
 
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:

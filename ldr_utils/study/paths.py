@@ -53,6 +53,16 @@ class Run:
         return self.report / "figures"
 
     @property
+    def judge_cache(self) -> Path:
+        """Every verdict that a language model gave: paid for once, kept whatever becomes of the stages."""
+        return self.root / "judge_cache.jsonl"
+
+    @property
+    def judge_check(self) -> Path:
+        """What ``ldr judge-check`` found; its folder may be there before anything else is."""
+        return self.root / "judge_check" / "agreement.csv"
+
+    @property
     def data(self) -> Path:
         return self.root / "data"
 
