@@ -12,7 +12,7 @@ import pytest
 from ldr_utils.method.training import build_trainer, start_policy, tokenize_pairs, train_once
 from ldr_utils.policy.backends import NO_GPU, choose_backend, open_generator, vllm_is_installed
 from ldr_utils.policy.generate import Completion, Generator, Request, generate_file, stop_ids
-from ldr_utils.policy.load import base_source, load_policy, load_tokenizer
+from ldr_utils.policy.load import base_source, load_chat, load_policy, load_tokenizer
 from ldr_utils.policy.transformers import TransformersGenerator
 from ldr_utils.policy.vllm import VllmGenerator, _generation_config
 from ldr_utils.study.errors import InputError
@@ -251,7 +251,7 @@ def test_stop_tokens_of_a_chat_model(tmp_path: Path) -> None:
     folder = Path(model_with_bos(tmp_path))
     config = folder / "generation_config.json"
     config.write_text(json.dumps({"eos_token_id": [7, 9]}))
-    tokenizer = load_tokenizer(str(folder))
-    assert stop_ids(_generation_config(str(folder)), tokenizer) == {7, 9, tokenizer.eos_token_id}
+    chat = load_chat(str(folder))
+    assert stop_ids(_generation_config(str(folder)), chat) == {7, 9, chat.tokenizer.eos_token_id}
     config.unlink()
-    assert stop_ids(_generation_config(str(folder)), tokenizer) == {2}
+    assert stop_ids(_generation_config(str(folder)), chat) == {2}

@@ -62,7 +62,7 @@ PARAMS: dict[str, tuple[str | bytes, list[str]]] = {
     "UTF-16": ("study: bad\n".encode("utf-16"), ["params.yaml", "not readable as YAML"]),
     "NUL bytes": (b"study: b\0d\n", ["params.yaml", "not readable as YAML"]),
     "python object": ("study: !!python/object/apply:os.getcwd []\n", ["params.yaml", "not readable as YAML"]),
-    "a day that is none": ("study: 2026-02-31\n", ["params.yaml", "not readable as YAML"]),
+    "a day for a number": (HEAD + "seed: 2026-02-31\n", ["params.yaml", "seed", "'2026-02-31'"]),
     "a bool that is none": ("study: !!bool x\n", ["params.yaml", "not readable as YAML"]),
     "nested too deep": ("study: " + "[" * 5000 + "\n", ["params.yaml", "not readable as YAML"]),
     "key twice": ("beta: 0.1\nbeta: 0.2\n", ["params.yaml", "beta is there twice"]),

@@ -17,7 +17,7 @@ from ldr_utils.commands.run import run_study
 from ldr_utils.data import sets as data_sets
 from ldr_utils.data.coverage import check_languages, files_needed
 from ldr_utils.data.downloads import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
-from ldr_utils.data.files import LOCAL, Source, source_table
+from ldr_utils.data.files import LOCAL, Source, languages_published, source_table
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.method.pairs import build_pairs
 from ldr_utils.report import claims, gains, paper
@@ -56,16 +56,17 @@ def test_published_test_sets_have_languages_of_their_own() -> None:
     params = published(unseen=["it", "ko", "sw", "bn", "te", "zh"])
     assert check_languages(params) == {
         "mgsm": [*TRAINED, "sw", "bn", "te", "zh"],
-        "x_alpacaeval": [*TRAINED, "it", "ko", "zh"],
+        "x_alpacaeval": [*TRAINED, "it", "ko", "sw", "bn", "zh"],
     }
+    assert set(languages_published(ALPACA_REFERENCES)) == {*TRAINED, "th", "zh", "bn", "sw"}
 
 
 def test_files_needed_are_those_of_the_study() -> None:
     files = files_needed(published(languages=["en", "it"], unseen=["sw"], iterations=1))
     assert (TRANSLATION_TASKS, "") in files
-    assert [lang for layout, lang in files if layout == ALPACA_REFERENCES] == ["en"]
+    assert [lang for layout, lang in files if layout == ALPACA_REFERENCES] == ["en", "sw"]
     assert ("mgsm/mgsm_{lang}.jsonl", "it") not in files
-    assert len(files) == len(set(files)) == 2 + 1 + 2 + 2 + 1
+    assert len(files) == len(set(files)) == 2 + 1 + 2 + 3 + 2
     assert {GSM8K} == {layout for layout, _ in files_needed(published(train_set="gsm8k")) if "gsm8k" in layout}
 
 
@@ -229,7 +230,7 @@ def test_too_few_rows_are_refused(real_data: Path) -> None:
 
 def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -> None:
     """Levels and languages that a real test set lacks stop nothing."""
-    values = {"unseen": UNSEEN, "base_model": "models/micro", "max_new_tokens": 16}
+    values = {"unseen": UNSEEN, "base_model": "models/micro", "evaluation_max_new_tokens": 16}
     assert run_notebook("05b_answers", real_run.root, real_data, **values) == 0
     assert run_notebook("07_mgsm", real_run.root, real_data, **values) == 0
     results = pd.read_csv(real_run.stage(0, "mgsm") / "results.csv")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +23,17 @@ from safetensors.numpy import save_file
 
 from ldr_utils import cli
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import doctor, model_files
+from ldr_utils.commands import doctor, hours, model_files
 from ldr_utils.commands.device import GIB, Check, Device
 from ldr_utils.commands.doctor import check_packages, diagnose, exit_code, render
-from ldr_utils.commands.memory import KNOWN, KNOWN_SEQ2SEQ, parameter_count
 from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.commands.shapes import KNOWN, KNOWN_SEQ2SEQ, Shape, parameter_count
 from ldr_utils.data import downloads as published_files
 from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import unreachable
-from ldr_utils.policy import load
+from ldr_utils.policy import gpu, load
 from ldr_utils.study import paths
+from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
@@ -38,6 +41,7 @@ LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
 HUB_NAME = "someone/some-model"
 CPU = Device(None, (0, 0), [], None, "float32", 20 * GIB, 24 * GIB)
 T4 = Device("Tesla T4", (7, 5), ["sm_75", "sm_80", "sm_90"], "13.0", "float16", 14 * GIB, 15 * GIB)
+L4 = Device("NVIDIA L4", (8, 9), ["sm_80", "sm_90"], "13.0", "bfloat16", 22 * GIB, 22 * GIB)
 H100 = Device("H100", (9, 0), ["sm_80", "sm_90"], "13.0", "bfloat16", 78 * GIB, 79 * GIB)
 TINY = {
     "model_type": "llama",
@@ -372,11 +376,108 @@ def test_backend_that_is_not_installed(params: StudyParams, monkeypatch: pytest.
     assert (check.verdict, "vllm is not installed; install it" in check.detail) == ("fail", True)
 
 
+def fake_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """NVIDIA's tool, which knows its driver, or fails where the version is empty."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho {version}\n" if version else "#!/bin/sh\necho NVIDIA-SMI has failed; exit 9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "said"),
+    [
+        ("550.54.15", "13.0", "its driver is 550.54.15, and torch's CUDA 13.0 needs 580 or newer; update the driver"),
+        ("470.256.02", "12.8", "its driver is 470.256.02, and torch's CUDA 12.8 needs 525 or newer"),
+        ("580.95.05", "13.0", "(driver 580.95.05), but torch (CUDA 13.0, which needs driver 580 or newer) does not"),
+        (
+            "550.54.15",
+            None,
+            "(driver 550.54.15), but torch is a build without CUDA; install one for CUDA 11 (driver 450",
+        ),
+        ("", "13.0", "(a driver that nvidia-smi cannot ask), but torch (CUDA 13.0, which needs driver 580"),
+    ],
+)
+def test_gpu_that_torch_does_not_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, cuda: str | None, said: str
+) -> None:
+    """A large model must not move to the CPU in silence; a small one may."""
+    fake_driver(tmp_path, monkeypatch, version)
+    device = Device(**{**vars(CPU), "cuda": cuda})
+    tiny = Shape(32, 8, 2, 2, 1, 4, 16)
+    for shape, verdict in ((LLAMA_8B, "fail"), (None, "fail"), (tiny, "warn")):
+        check = machine.check_device(device, shape)
+        assert (check.verdict, said in check.detail) == (verdict, True), check.detail
+
+
+def test_gpu_that_is_hidden_on_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_driver(tmp_path, monkeypatch, "550.54.15")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    check = machine.check_device(CPU, LLAMA_8B)
+    assert (check.verdict, "8.0 billion parameters on a CPU" in check.detail) == ("warn", True)
+    assert "driver" not in check.detail
+
+
+def test_a_stage_loads_no_large_model_on_the_cpu_beside_a_gpu(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    fake_driver(tmp_path, monkeypatch, "550.54.15")
+    gpu.check_reach("base_model: small", AutoModelForCausalLM, str(model_folder))
+    config = TINY | {"hidden_size": 2048, "num_attention_heads": 16, "intermediate_size": 8192, "num_hidden_layers": 16}
+    (model_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"^base_model: .*0\.9 billion parameters on a CPU take days; .*550\.54\.15"):
+        load.load_weights(AutoModelForCausalLM, "base_model", str(model_folder), "float32")
+
+
+@pytest.mark.parametrize("shape", ["llama-3.1-8b-instruct", None])
+def test_a_run_of_a_large_model_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shape: str | None
+) -> None:
+    if shape is None:
+        fake_driver(tmp_path, monkeypatch, "550.54.15")
+    monkeypatch.setenv("JUDGE_API_KEY", "none")
+    words = ["base_model=owner/Llama-3.1-8B-Instruct" if shape else "base_model=owner/unheard-of"]
+    words += ["source=published", "unseen=[]", "judge=openai", "judge_model=m"]
+    sets = [part for word in words for part in ("--set", word)]
+    assert cli.main(["run", str(ROOT / "params" / "smoke.yaml"), *sets, "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("ldr: base_model: owner/")
+    assert "on a CPU may take days" in err
+    assert "CUDA_VISIBLE_DEVICES" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Triton looks for, in its order."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = machine.check_compiler()
+    assert (check.verdict, "c-compiler" in check.detail) == ("fail", True)
+    (tmp_path / "clang").touch(mode=0o755)
+    assert "Python.h" in machine.check_compiler().detail
+    (tmp_path / "Python.h").touch()
+    assert machine.check_compiler().verdict == "ok"
+    monkeypatch.setenv("CC", "/no/such/gcc")
+    assert "CC=/no/such/gcc is not there" in machine.check_compiler().detail
+
+
 # Memory, disk, data, judge
 
 
 def paper(params: StudyParams, **changes: Any) -> StudyParams:
-    values = {"max_new_tokens": 2400, "max_length": 2048, "train_batch_size": 1, "gradient_accumulation": 16}
+    values = {
+        "max_new_tokens": 2400,
+        "translation_max_new_tokens": 2400,
+        "max_length": 2048,
+        "train_batch_size": 1,
+        "gradient_accumulation": 16,
+    }
     return params.model_copy(update={**values, **changes})
 
 
@@ -385,6 +486,43 @@ def test_memory_fits(params: StudyParams) -> None:
     assert check.verdict == "ok"
     assert "weights 7.3 GiB" in check.detail
     assert "set " not in check.detail
+
+
+def test_a_gpu_that_is_half_empty_is_told(params: StudyParams) -> None:
+    """A larger micro-batch at as many pairs a step, as long as it makes the passes faster and fits."""
+    study = paper(params, gradient_accumulation=8, gradient_checkpointing=True)
+    said = doctor.check_training(study, LLAMA_8B, H100).detail
+    assert said.endswith("room for train_batch_size: 4, gradient_accumulation: 2, faster at the same optimizer step")
+    filled = study.model_copy(update={"train_batch_size": 4, "gradient_accumulation": 2})
+    assert "room for" not in doctor.check_training(filled, LLAMA_8B, H100).detail
+    small = Device(**{**vars(H100), "free": 25 * GIB})
+    assert "room for train_batch_size: 2" in doctor.check_training(study, LLAMA_8B, small).detail
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [("llama3-8b", H100), ("qwen2-7b", H100), ("llama2-7b", H100), ("single-gpu-24gb", L4), ("colab-t4", T4)],
+)
+def test_studies_that_ship_fit_their_card(name: str, device: Device) -> None:
+    study = load_params(ROOT / "params" / f"{name}.yaml")
+    shape = KNOWN[study.base_model.rpartition("/")[2].lower()]
+    assert doctor.check_training(study, shape, device).verdict == "ok"
+    assert study.train_batch_size * study.gradient_accumulation == 8
+
+
+def test_time(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load_params(ROOT / "params" / "llama3-8b.yaml")
+    for installed, verdict in ((True, "ok"), (False, "warn")):
+        monkeypatch.setattr(hours, "vllm_is_installed", lambda installed=installed: installed)
+        check = doctor.check_time(study, LLAMA_8B, H100)
+        assert check.verdict == verdict
+        assert "hours on H100, an estimate (generation " in check.detail
+    assert check.detail.endswith(
+        "transformers generates, some 6 times slower than vLLM; install vllm (docs/real-models.md, Backends)"
+    )
+    assert doctor.check_time(study, KNOWN["smollm2-135m-instruct"], H100).verdict == "ok"
+    assert doctor.check_time(study, LLAMA_8B, T4).verdict == "ok", "vLLM is not for a T4"
+    assert doctor.check_time(study, None, H100).verdict == "warn"
 
 
 def test_memory_remedies_work(params: StudyParams) -> None:
@@ -445,7 +583,7 @@ def test_vllm_must_hold_one_whole_sequence(params: StudyParams, monkeypatch: pyt
     monkeypatch.setattr(doctor, "vllm_is_installed", lambda: True)
     shape = KNOWN["llama-3.2-3b-instruct"]
     card = Device("L4", (8, 9), ["sm_80"], "13.0", "bfloat16", 20 * GIB, 22 * GIB)
-    study = paper(params, max_new_tokens=1000)
+    study = paper(params, max_new_tokens=1000, translation_max_new_tokens=1000)
     failed = doctor.check_generation(study, shape, card)
     assert failed.verdict != "ok"
     assert advised(failed.detail) == {"max_model_len": 2128}
@@ -459,7 +597,7 @@ def test_answers_longer_than_the_model_reads(params: StudyParams, monkeypatch: p
     check = doctor.check_generation(study, llama2, H100)
     assert check.verdict == "warn"
     assert "can take 4928 tokens, but there are 4096 positions" in check.detail
-    assert advised(check.detail) == {"max_new_tokens": 1984}
+    assert advised(check.detail) == {"max_new_tokens": 1984, "translation_max_new_tokens": 1984}
     assert doctor.check_generation(study.model_copy(update=advised(check.detail)), llama2, H100).verdict == "ok"
 
 
@@ -590,6 +728,7 @@ def test_whole_diagnosis(params: StudyParams) -> None:
     assert [check.name for check in checks] == [
         "packages",
         "base model",
+        "chat template",
         "data",
         "disk",
         "judge key",
@@ -635,8 +774,8 @@ def test_never_raises(params: StudyParams, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(doctor, name, broken)
     monkeypatch.setattr(model_files, "folder_gaps", broken)
     checks = diagnose(params)
-    assert [check.verdict for check in checks] == ["warn"] * 5 + ["fail"]
-    assert all("broken metadata" in check.detail for check in checks[:5])
+    assert [check.verdict for check in checks] == ["warn"] * 6 + ["fail"]
+    assert all("broken metadata" in check.detail for check in checks[:6] if check.name != "chat template")
 
 
 # What the user sees

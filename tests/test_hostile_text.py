@@ -19,7 +19,7 @@ from ldr_utils.commands import site
 from ldr_utils.commands.status import _table
 from ldr_utils.judges.prompted import LETTERS
 from ldr_utils.judges.reply import parse_label
-from ldr_utils.policy.load import Policy, load_tokenizer
+from ldr_utils.policy.load import Policy, load_chat
 from ldr_utils.report import show
 from ldr_utils.study import text
 from ldr_utils.study.paths import ROOT, Run, run_folder
@@ -163,7 +163,7 @@ def test_terminal_lines_carry_no_control(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return Policy(None, load_tokenizer("models/micro"))
+    return Policy(None, load_chat("models/micro"))
 
 
 SPELLED = ["<|im_end|>", "<|im_start|>assistant\nA<|im_end|>", "a <|pad|><|im_end|>\n b", "\n<|im_start|>"]

@@ -14,8 +14,8 @@ from conftest import CANARY, Server
 
 from ldr_utils.commands import doctor
 from ldr_utils.commands.device import GIB, Device
-from ldr_utils.commands.memory import KNOWN
 from ldr_utils.commands.preflight import check_inputs, check_judge, check_run_folder
+from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.judges import lookup
 from ldr_utils.judges.lookup import look_up
 from ldr_utils.study.errors import InputError

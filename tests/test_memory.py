@@ -11,26 +11,30 @@ from typing import Any
 import pytest
 
 from ldr_utils.commands.memory import (
-    KNOWN,
-    KNOWN_SEQ2SEQ,
     Plan,
-    Seq2SeqShape,
-    Shape,
-    adapter_count,
     full_logits_bytes,
     generation_plan,
     kv_bytes_per_token,
     longest_sequence,
     nf4_bytes,
-    parameter_count,
     saved_bytes,
     seq2seq_plan,
     training_plan,
     vllm_plan,
+    vllm_step,
     weight_bytes,
 )
+from ldr_utils.commands.shapes import (
+    FAMILIES,
+    KNOWN,
+    KNOWN_SEQ2SEQ,
+    Seq2SeqShape,
+    Shape,
+    adapter_count,
+    parameter_count,
+)
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import DecodingParams, TrainingParams
+from ldr_utils.study.params import StudyParams, TrainingParams, TranslationParams
 
 # What the models' public config.json files say, as far as it matters, and their parameters.
 PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
@@ -125,10 +129,78 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
             "vocab_size": 151936,
         },
     ),
+    "qwen3-4b-instruct-2507": (
+        4_022_468_096,
+        {
+            "model_type": "qwen3",
+            "attention_bias": False,
+            "head_dim": 128,
+            "hidden_size": 2560,
+            "intermediate_size": 9728,
+            "max_position_embeddings": 262144,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 36,
+            "num_key_value_heads": 8,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+            "vocab_size": 151936,
+        },
+    ),
+    "gemma-2-2b-it": (
+        2_614_341_888,
+        {
+            "model_type": "gemma2",
+            "attention_bias": False,
+            "head_dim": 256,
+            "hidden_size": 2304,
+            "intermediate_size": 9216,
+            "max_position_embeddings": 8192,
+            "num_attention_heads": 8,
+            "num_hidden_layers": 26,
+            "num_key_value_heads": 4,
+            "vocab_size": 256000,  # that its embeddings are tied is not said
+        },
+    ),
+    "gemma-2-9b-it": (
+        9_241_705_984,
+        {
+            "model_type": "gemma2",
+            "attention_bias": False,
+            "head_dim": 256,
+            "hidden_size": 3584,
+            "intermediate_size": 14336,
+            "max_position_embeddings": 8192,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 42,
+            "num_key_value_heads": 8,
+            "vocab_size": 256000,
+        },
+    ),
+    "gemma-3-4b-it": (
+        4_300_079_472,
+        {
+            "model_type": "gemma3",
+            "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34},  # no heads
+            "vision_config": {
+                "hidden_size": 1152,
+                "image_size": 896,
+                "intermediate_size": 4304,
+                "num_hidden_layers": 27,
+                "patch_size": 14,
+            },
+        },
+    ),
 }
 COUNTS = {name: count for name, (count, _) in PUBLISHED.items()} | {
+    "llama-3.1-8b-instruct": 8_030_261_248,
     "llama-3.2-3b-instruct": 3_212_749_824,
     "qwen2.5-3b-instruct": 3_085_938_688,
+    "qwen2.5-7b-instruct": 7_615_616_512,
+    "gemma-3-1b-it": 999_885_952,
+    "gemma-3-4b-it": 4_300_079_472,
+    "eurollm-9b-instruct": 9_152_319_488,  # 9.15 B by its card
+    "salamandra-2b-instruct": 2_253_490_176,  # by its card
+    "salamandra-7b-instruct": 7_768_117_248,  # by its card
 }
 LLAMA_8B = KNOWN["meta-llama-3-8b-instruct"]
 TINY = {
@@ -148,6 +220,23 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, biases": ("Llama", {"attention_bias": True, "mlp_bias": True}),
     "qwen2": ("Qwen2", {"tie_word_embeddings": True}),
     "mistral": ("Mistral", {"head_dim": 32}),
+    "ministral": ("Ministral", {"head_dim": 32}),
+    "ministral3": ("Ministral3", {}),
+    "qwen3": ("Qwen3", {"head_dim": 32}),
+    "qwen3, biases": ("Qwen3", {"head_dim": 32, "attention_bias": True}),
+    "gemma": ("Gemma", {"head_dim": 32}),
+    "gemma2": ("Gemma2", {"head_dim": 32}),
+    "gemma3": ("Gemma3", {"head_dim": 32, "sliding_window": 8}),
+    "phi3": ("Phi3", {"pad_token_id": 0}),
+    "cohere": ("Cohere", {}),
+    "cohere, norms of queries": ("Cohere", {"use_qk_norm": True}),
+    "cohere2": ("Cohere2", {}),
+    "smollm3": ("SmolLM3", {"mlp_bias": True, "pad_token_id": 0}),
+    "olmo": ("Olmo", {}),
+    "olmo2": ("Olmo2", {}),
+    "olmo3": ("Olmo3", {}),
+    "granite": ("Granite", {"mlp_bias": True}),
+    "apertus": ("Apertus", {}),
 }
 
 
@@ -156,7 +245,8 @@ def build(variant: str, **changes: Any) -> tuple[Any, Shape]:
     import transformers
 
     family, own = VARIANTS[variant]
-    config = getattr(transformers, f"{family}Config")(**{**TINY, **own, **changes})
+    class_of_config = f"{family}TextConfig" if family == "Gemma3" else f"{family}Config"
+    config = getattr(transformers, class_of_config)(**{**TINY, **own, **changes})
     model = getattr(transformers, f"{family}ForCausalLM")(config)
     return model, Shape.from_config(json.loads(config.to_json_string()))
 
@@ -218,13 +308,31 @@ def test_incomplete_config(key: str) -> None:
         Shape.from_config(config)
 
 
-@pytest.mark.parametrize("family", ["gemma2", None])
+@pytest.mark.parametrize("family", ["mamba", None])
 def test_unknown_architecture(family: str | None) -> None:
-    with pytest.raises(InputError, match="has no memory plan; known: llama, mistral, qwen2"):
+    with pytest.raises(InputError, match="has no memory plan; known: llama, mistral, "):
         Shape.from_config({**PUBLISHED["qwen2-7b-instruct"][1], "model_type": family})
 
 
 # Real tensors
+
+
+def test_every_family_is_tried() -> None:
+    tried = {build(variant)[0].config.model_type for variant in VARIANTS}
+    assert tried == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", ["qwen3-4b-instruct-2507", "gemma-2-2b-it", "gemma-3-4b-it"])
+def test_published_configs_make_models_of_that_size(name: str) -> None:
+    """As transformers builds them, without memory for the weights: its defaults fill what a config leaves out."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    count, config = PUBLISHED[name]
+    own = {"vision_config": config["vision_config"] | {"vision_use_head": False}} if "vision_config" in config else {}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config | own))
+    assert model.num_parameters() == count
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -236,7 +344,7 @@ def test_counts_of_real_models(variant: str) -> None:
     assert adapter_count(shape, 5) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("variant", ["llama", "llama, wide heads", "qwen2"])
+@pytest.mark.parametrize("variant", ["llama", "llama, wide heads", "qwen2", "gemma3", "phi3"])
 def test_kv_cache_of_a_real_model(variant: str) -> None:
     import torch
 
@@ -280,7 +388,7 @@ def for_training(model: Any) -> Any:
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 
-@pytest.mark.parametrize("variant", ["llama", "llama, tied", "llama, biases", "qwen2"])
+@pytest.mark.parametrize("variant", ["llama", "llama, tied", "llama, biases", "qwen2", "qwen3", "gemma2", "phi3"])
 def test_nf4_of_a_real_model(variant: str, tmp_path: Path) -> None:
     """Which tensors are quantised, what their state takes, and what training casts to float32."""
     saved, shape = build(variant)
@@ -330,7 +438,17 @@ def kept_by_a_layer(model: Any, sequences: int, length: int, autocast: bool) -> 
 
 @pytest.mark.parametrize(
     ("variant", "precision"),
-    [("llama", "float32"), ("llama", "bfloat16"), ("llama", "nf4"), ("llama, wide heads", "float32"), ("qwen2", "nf4")],
+    [
+        ("llama", "float32"),
+        ("llama", "bfloat16"),
+        ("llama", "nf4"),
+        ("llama, wide heads", "float32"),
+        ("qwen2", "nf4"),
+        ("qwen3", "bfloat16"),
+        ("gemma2", "nf4"),
+        ("gemma3", "float32"),
+        ("olmo2", "bfloat16"),
+    ],
 )
 def test_activations_of_a_real_layer(variant: str, precision: str, tmp_path: Path) -> None:
     import torch
@@ -424,7 +542,12 @@ def test_peak_of_real_generation(variant: str, vocab: int, monkeypatch: pytest.M
     model.generation_config.eos_token_id = None  # no answer ends early
 
     step = generating(model, ids, mask, max_new_tokens=20, pad_token_id=0)
-    plan = generation_plan(shape, DecodingParams(batch_size=8, max_new_tokens=20), "float32", lora_r=8)
+    plan = generation_plan(
+        shape,
+        StudyParams(batch_size=8, max_new_tokens=20, translation_max_new_tokens=20, evaluation_max_new_tokens=20),
+        "float32",
+        lora_r=8,
+    )
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.15)
 
 
@@ -453,7 +576,7 @@ def test_peak_of_a_real_translation(vocab: int) -> None:
     ids, mask = batch(8, 64)
 
     step = generating(model, ids, mask, max_length=None, max_new_tokens=64, forced_bos_token_id=5)
-    plan = seq2seq_plan(shape, DecodingParams(batch_size=8, max_new_tokens=200), "float32")
+    plan = seq2seq_plan(shape, TranslationParams(batch_size=8, translation_max_new_tokens=200), "float32")
     assert plan.activations + plan.logits + plan.kv_cache == pytest.approx(peak(step), rel=0.2)
 
 
@@ -512,23 +635,68 @@ def test_what_makes_training_smaller(on_gpu: bool) -> None:
 
 
 def test_generation_plan_of_llama_3_8b() -> None:
-    plan = generation_plan(LLAMA_8B, DecodingParams(batch_size=16, max_new_tokens=1000), "bfloat16", lora_r=16)
+    params = StudyParams(batch_size=16, max_new_tokens=1000, translation_max_new_tokens=1500)
+    plan = generation_plan(LLAMA_8B, params, "bfloat16", lora_r=16)
     assert plan.weights == 2 * 8_030_261_248
-    assert plan.kv_cache == 16 * (1000 + 128 + 1000) * 131_072
+    assert plan.kv_cache == 16 * (1000 + 128 + 1500) * 131_072
     assert plan.logits == 16 * 128256 * (2 + 4 * 4)
     assert (plan.gradients, plan.optimizer, plan.reference) == (0, 0, 0)
 
 
+A100 = vllm_step(80 * 2**30, "NVIDIA A100-SXM4-80GB")
+
+
+@pytest.mark.parametrize(
+    ("gib", "gpu", "step"),
+    [
+        (79, "NVIDIA H100 80GB HBM3", (16384, 1024)),
+        (140, "NVIDIA H200", (16384, 1024)),
+        (180, "NVIDIA B200", (16384, 1024)),
+        (79, "NVIDIA A100-SXM4-80GB", (8192, 256)),
+        (24, "NVIDIA L4", (8192, 256)),
+        (24, None, (4096, 256)),
+    ],
+)
+def test_vllm_schedules_by_device(gib: int, gpu: str | None, step: tuple[int, int]) -> None:
+    assert vllm_step(gib * 2**30, gpu) == step
+
+
+def test_vllm_chooses_what_the_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against vLLM itself, on a device that it is told of."""
+    vllm_args = pytest.importorskip("vllm.engine.arg_utils")
+    from vllm.platforms import current_platform
+    from vllm.usage.usage_lib import UsageContext
+
+    for gib, gpu in ((79, "NVIDIA H100"), (80, "NVIDIA A100"), (22, "NVIDIA L4"), (180, "NVIDIA B200")):
+        kind = type(current_platform)
+        monkeypatch.setattr(kind, "get_device_total_memory", classmethod(lambda cls, size=gib: size * 2**30))
+        monkeypatch.setattr(kind, "get_device_name", classmethod(lambda cls, name=gpu: name))
+        monkeypatch.setattr(kind, "is_cpu", lambda self: False)
+        tokens, sequences = vllm_args.EngineArgs.get_batch_defaults(1)
+        chosen = (tokens[UsageContext.LLM_CLASS], sequences[UsageContext.LLM_CLASS])
+        assert chosen == vllm_step(gib * 2**30, gpu), gpu
+
+
 def test_vllm_plan_of_llama_3_8b() -> None:
     """Unquantised whatever trains; the cache holds one sequence as long as the model or max_model_len allows."""
-    params = DecodingParams(quantization="nf4", max_new_tokens=1000, max_model_len=4096)
-    plan = vllm_plan(LLAMA_8B, params, "bfloat16", lora_r=16)
+    params = StudyParams(quantization="nf4", max_new_tokens=1000, translation_max_new_tokens=1500, max_model_len=4096)
+    plan = vllm_plan(LLAMA_8B, params, "bfloat16", lora_r=16, step=A100)
     assert plan.weights == 2 * 8_030_261_248
     assert plan.adapter == 2 * 41_943_040
     assert plan.kv_cache == 4096 * 131_072
     own = params.model_copy(update={"max_model_len": 0})
-    assert vllm_plan(LLAMA_8B, own, "bfloat16", lora_r=16).kv_cache == 8192 * 131_072
-    assert longest_sequence(params) == 1000 + 128 + 1000
+    assert vllm_plan(LLAMA_8B, own, "bfloat16", lora_r=16, step=A100).kv_cache == 8192 * 131_072
+    assert longest_sequence(params) == 1000 + 128 + 1500
+
+
+def test_the_longest_sequence_is_a_translation_a_test_answer_or_a_second_turn() -> None:
+    lengths: dict[str, Any] = {"max_new_tokens": 100, "translation_max_new_tokens": 200}
+    lengths["evaluation_max_new_tokens"] = 400
+    assert longest_sequence(StudyParams(**lengths)) == 128 + 400
+    assert longest_sequence(StudyParams(**(lengths | {"evaluation_max_new_tokens": 250}))) == 128 + 100 + 200
+    judged: dict[str, Any] = {"judge": "local", "judge_model": "models/micro", "source": "published"}
+    judged["mt_bench_dir"] = "questions"
+    assert longest_sequence(StudyParams(**lengths, **judged)) == 128 + 2 * 400, "the second turn holds the first"
 
 
 def test_float16_nf4_of_the_colab_study_fits_a_t4() -> None:
@@ -543,7 +711,10 @@ def test_float16_nf4_of_the_colab_study_fits_a_t4() -> None:
     assert plan.weights == pytest.approx(linears * 4.127 / 8 + 4 * (embeddings + norms + biases), rel=1e-3)
     assert plan.total < 4 * 2**30
     generation = generation_plan(
-        shape, DecodingParams(quantization="nf4", batch_size=32, max_new_tokens=384), "float16", lora_r=8
+        shape,
+        StudyParams(quantization="nf4", batch_size=32, max_new_tokens=384, translation_max_new_tokens=384),
+        "float16",
+        lora_r=8,
     )
     assert generation.kv_cache == 32 * (384 + 128 + 384) * 28_672
     assert generation.total < 14 * 2**30

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import (
     NOTEBOOKS,
+    PER_RUN,
     Common,
     MgsmParams,
     StudyParams,
@@ -18,6 +20,7 @@ from ldr_utils.study.params import (
     load_params,
     machine_params,
     validate,
+    write_yaml,
 )
 
 MODEL = "base_model: tests\n"  # any folder that exists
@@ -213,8 +216,67 @@ def test_a_value_of_ones_own_is_ones_own_fault(tmp_path: Path) -> None:
     write_base(tmp_path, "seed: 1\n")
     path = write(tmp_path, "extends: base.yaml\nseed: x\n")
     assert refusal(path).startswith(f"{path}: seed: ")
-    path = write(tmp_path, "extends: base.yaml\n")
-    assert refusal(path, ["seed=x"]).startswith(f"{path}: seed: ")
+    assert refusal(write(tmp_path, "extends: base.yaml\n"), ["seed=x"]).startswith("--set: seed: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [("seed=11.0", "seed: input should"), ("languages=[en]", "languages: no non-"), ("t=1", "t: is set by the driver")],
+)
+def test_a_fault_of_an_override_is_not_the_files(tmp_path: Path, override: str, complaint: str) -> None:
+    assert refusal(write(tmp_path, "seed: 1\nlanguages: [en, de]\nunseen: []\n"), [override]).startswith(
+        f"--set: {complaint}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("011", 11), ("+7", 7), ("0", 0), ("0009", 9)],
+)
+def test_whole_numbers_are_decimal(tmp_path: Path, text: str, value: int) -> None:
+    """YAML 1.1 reads 011 as nine."""
+    assert load_params(write(tmp_path, f"seed: {text}\n")).seed == value
+    assert load_params(write(tmp_path), [f"seed={text}"]).seed == value
+
+
+@pytest.mark.parametrize("text", ["1:30", "190:20:30", "0x10", "0o17", "0b11", "1_000", "1,000", "2026-11-25", "1e2"])
+def test_what_only_other_notations_take_for_a_whole_number_is_refused(tmp_path: Path, text: str) -> None:
+    assert "seed: " in refusal(write(tmp_path), [f"seed={text}"])
+    assert "seed: " in refusal(write(tmp_path, f"seed: {text}\n"))
+
+
+@pytest.mark.parametrize("text", ["yes", "on", "Yes", "NO", "y", "1", "'true'"])
+def test_true_and_false_are_the_only_truths(tmp_path: Path, text: str) -> None:
+    assert "gradient_checkpointing: " in refusal(write(tmp_path), [f"gradient_checkpointing={text}"])
+    assert load_params(write(tmp_path), ["gradient_checkpointing=True"]).gradient_checkpointing is True
+
+
+@pytest.mark.parametrize("text", [".5", "0.50", "+.5e0", "5e-1", "5.E-1"])
+def test_numbers_with_a_point(tmp_path: Path, text: str) -> None:
+    assert load_params(write(tmp_path), [f"alpha={text}"]).alpha == 0.5
+
+
+@pytest.mark.parametrize("name", ["08", "1e3", "0x10", "null", "2026-11-25", "no", "1.5", "true"])
+def test_a_text_that_looks_like_something_else_survives_being_written(tmp_path: Path, name: str) -> None:
+    params = load_params(write(tmp_path, f'study: "{name}"\n'))
+    path = tmp_path / "again.yaml"
+    path.write_text(write_yaml(params.model_dump(exclude=PER_RUN)), encoding="utf-8")
+    assert load_params(path) == params
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["study"] == name, "as YAML 1.1, too"
+
+
+def test_a_byte_order_mark_is_read_over_at_the_start_and_named_elsewhere(tmp_path: Path) -> None:
+    assert load_params(write(tmp_path, head="\ufeff" + MODEL + "seed: 3\n")).seed == 3
+    assert r"'\ufeffseed': has a character that cannot be seen" in refusal(write(tmp_path, "\ufeffseed: 3\n"))
+    assert r"'se\u200bed': has a character" in refusal(write(tmp_path), ["se\u200bed=3"])
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "source: published\njudge: openai\njudge_model: m\ndata_dir: ~/x\nmt_bench_dir: ~/y\nbase_model: ~/z\n"
+    params = load_params(write(tmp_path, text, head=""), ["translator=~/t"])
+    found = (params.data_dir, params.mt_bench_dir, params.base_model, params.translator)
+    assert found == tuple(str(tmp_path / name) for name in "xyzt")
 
 
 def test_an_old_name_is_taken_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

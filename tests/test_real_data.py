@@ -123,10 +123,22 @@ def test_arithmetic_records(folder: Path) -> None:
             "family": "arithmetic",
             "kind": kind,
             "problem": "a thousand and one?",
-            "prompt": module.ARITHMETIC_PROMPT.format(language="Spanish", question="¿1000 y 1?"),
+            "prompt": module.PROBLEM_PREFIX.format(language="Spanish") + "\n\n¿1000 y 1?",
             "question": "¿1000 y 1?",
             "gold": "1001",
         }
+
+
+def test_a_prefix_of_the_study_opens_word_problems_and_nothing_else(folder: Path) -> None:
+    """Training prompts and test set alike; braces that are not {language} stay."""
+    drawn, other = (
+        real_sets(LANGS, LANGS, ["en"], data_dir=folder, prompts="gsm8k", prompts_per_iteration=1, problem_prefix=words)
+        for words in ("In {language}, {please}.", "")
+    )
+    sets, plain = drawn[0], other[0]
+    for record in (sets["mgsm"]["es"][1], sets["iteration1"]["es"][0]):
+        assert record["prompt"] == "In Spanish, {please}.\n\n¿1000 y 1?"
+    assert sets["x_alpacaeval"] == plain["x_alpacaeval"]
 
 
 def test_without_english_the_id_is_the_problem(folder: Path) -> None:
@@ -377,7 +389,8 @@ def test_published_languages() -> None:
         "th",
         "zh",
     }
-    assert set(module.languages_published(downloads.ALPACA_REFERENCES)) == {"en", "es", "ru", "de", "fr"}
+    referenced = {"en", "es", "ru", "de", "fr", "th", "zh", "bn", "sw"}
+    assert set(module.languages_published(downloads.ALPACA_REFERENCES)) == referenced
     with pytest.raises(InputError, match=r"mgsm/mgsm_it.jsonl: no such file, there is only .*; remove 'it'"):
         test_sets.read_mgsm(module.Files(None), ["it"], None)
     with pytest.raises(InputError, match=r"iter2/en.jsonl: no such file, nor one in another language"):

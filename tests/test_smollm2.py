@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ldr_utils.commands import smollm2
-from ldr_utils.commands.memory import KNOWN, parameter_count
+from ldr_utils.commands.shapes import KNOWN, parameter_count
 from ldr_utils.method.training import build_trainer, start_policy, tokenize_pairs, train
 from ldr_utils.policy.load import load_policy, load_tokenizer
 from ldr_utils.policy.transformers import complete

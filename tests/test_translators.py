@@ -31,7 +31,7 @@ ANSWERS: list[Text] = [
 
 def params(tmp_path: Path, **changes: Any) -> TranslationParams:
     values: dict[str, Any] = {"languages": ["en", "es"], "unseen": [], "run_dir": str(tmp_path), "threads": 1}
-    values |= {"backend": "transformers", "max_new_tokens": 12}
+    values |= {"backend": "transformers", "translation_max_new_tokens": 12}
     return TranslationParams(**(values | changes))
 
 

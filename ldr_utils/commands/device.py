@@ -7,14 +7,23 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ldr_utils.commands import memory
+from ldr_utils.commands import shapes
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
+from ldr_utils.policy.gpu import (
+    CPU_PARAMETERS,
+    ON_PURPOSE,
+    cpu_is_meant,
+    driver_is_there,
+    driver_version,
+    why_unreached,
+)
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT
@@ -22,7 +31,6 @@ from ldr_utils.study.paths import ROOT
 Verdict = Literal["ok", "warn", "fail"]
 GIB = 2**30
 PROBE_SECONDS = 60.0  # importing torch takes long from a cold or busy disk; CUDA can hang on a sick driver
-CPU_PARAMETERS = 500_000_000  # beyond this a study on a CPU takes days
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,20 @@ class Device:
     dtype: str  # what ``models.choose_dtype`` makes of the params
     free: int
     total: int
+
+
+def probe(dtype: str) -> Device:
+    """The device, waited for.
+
+    Raises
+    ------
+    InputError
+        When torch does not work.
+    """
+    found = finish_probe(start_probe(dtype), time.monotonic() + PROBE_SECONDS)
+    if isinstance(found, str):
+        raise InputError(f"torch: {found}; ldr doctor says more")
+    return found
 
 
 def start_probe(dtype: str) -> subprocess.Popen[str] | str:
@@ -108,7 +130,7 @@ def _ram() -> tuple[int, int]:
     return free, total
 
 
-def check_device(device: Device, shape: memory.Shape | None) -> Check:
+def check_device(device: Device, shape: shapes.Shape | None) -> Check:
     """GPU, its compute capability, and whether torch has kernels for it."""
     room = f"{device.free / GIB:.1f} of {device.total / GIB:.1f} GiB free"
     if device.gpu:
@@ -118,12 +140,37 @@ def check_device(device: Device, shape: memory.Shape | None) -> Check:
             return Check("device", "fail", f"{found}; torch has kernels for {', '.join(device.archs)} only")
         return Check("device", "ok", found)
     found = f"CPU, {os.cpu_count()} cores, {room}"
-    if shutil.which("nvidia-smi"):
-        why = "does not reach the GPU (see nvidia-smi)" if device.cuda else "is a build without CUDA"
-        return Check("device", "warn", f"{found}; a GPU seems to be there, but torch {why}")
-    if shape and (count := memory.parameter_count(shape)) > CPU_PARAMETERS:
-        return Check("device", "warn", f"{found}; {count / 1e9:.1f} billion parameters on a CPU take days: use a GPU")
+    if trouble := cpu_trouble(device, shape):
+        return Check("device", "warn" if cpu_is_meant() else "fail", f"{found}; {trouble}")
+    if driver_is_there():  # a small model runs here all the same
+        return Check("device", "warn", f"{found}; {why_unreached(driver_version(), device.cuda)}")
     return Check("device", "ok", found)
+
+
+def cpu_trouble(device: Device, shape: shapes.Shape | None) -> str | None:
+    """What to say of a large model on a device that is a CPU, with the remedy; None where nothing is wrong.
+
+    A model whose size is not known is taken for a large one where there is a GPU that torch does not reach.
+    """
+    size = shapes.parameter_count(shape) if shape else 0
+    if device.gpu or (shape and size <= CPU_PARAMETERS) or not (shape or driver_is_there()):
+        return None
+    days = f"{size / 1e9:.1f} billion parameters" if shape else "a model of unknown size"
+    why = why_unreached(driver_version(), device.cuda) if driver_is_there() else "use a GPU"
+    return f"{days} on a CPU may take days; {why}, or {ON_PURPOSE}"
+
+
+def check_compiler() -> Check:
+    """What Triton needs to build its kernels, of which training on a GPU uses some (TRL's fused lm head)."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler or not shutil.which(compiler.split()[0]):
+        missing = f"CC={compiler} is not there" if compiler else "neither CC nor gcc nor clang is there"
+        how = "conda install c-compiler, or apt install gcc"
+        return Check("compiler", "fail", f"{missing}, but Triton builds its kernels with a C compiler; {how}")
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.exists():
+        return Check("compiler", "fail", f"no {header}, which Triton's kernels need; apt install python3-dev")
+    return Check("compiler", "ok", f"{compiler}, for Triton's kernels")
 
 
 def _has_kernels(device: Device) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ldr_utils.commands import chats, hours, memory, shapes
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import memory
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
@@ -28,6 +28,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
 
+BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 JUDGING, PROTOCOL = "memory: judging", "judge protocol"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
@@ -48,7 +49,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         Always complete: what could not be looked at is a warning. Takes seconds, a minute where torch hangs.
     """
     deadline = time.monotonic() + machine.PROBE_SECONDS
-    probe = machine.start_probe(params.dtype)
+    probe, asked = machine.start_probe(params.dtype), chats.start(params)
     model = find_model(params.base_model)  # while torch is being imported
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
     judges = [find_model(name, "judge") for name in local_judges(params)]
@@ -62,6 +63,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
         *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
+    checks[len(models) + 1 : len(models) + 1] = chats.finish(asked, deadline)
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
         return [*checks, Check("device", "fail", device)]
@@ -71,6 +73,10 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         _guarded("memory: training", lambda: check_training(params, model.shape, device)),
         _guarded("memory: generation", lambda: check_generation(params, model.shape, device)),
     ]
+    if device.gpu:
+        checks.append(_guarded("compiler", machine.check_compiler))
+    if params.source == "published":
+        checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
     if translator:
         checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
     checks += [_guarded(JUDGING, partial(check_judging, params, own.shape, device)) for own in judges]
@@ -232,7 +238,7 @@ def check_disk(params: StudyParams, models: list[Model], out: Path | None = None
     return Check("disk", verdict, "; ".join(details))
 
 
-def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
+def run_bytes(params: StudyParams, shape: shapes.Shape | None) -> int:
     """Estimate of a finished run folder in bytes.
 
     Adapters in float32 for every iteration and arm; two checkpoints (the next is written before the last is removed)
@@ -240,7 +246,7 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
     four bytes a token; 0.2 GiB of notebooks and figures.
     """
     models = params.iterations * len(params.arms)
-    adapter = memory.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
+    adapter = shapes.adapter_count(shape, params.lora_r) * memory.FLOAT if shape else 0
     training = 8 * params.iterations * params.prompts_per_iteration * len(params.languages)
     testing = (
         2
@@ -248,7 +254,8 @@ def run_bytes(params: StudyParams, shape: memory.Shape | None) -> int:
         * sum(int(getattr(params, test.size)) for test in TEST_SETS.values())
         * len(params.all_languages)
     )
-    return (models + 2 * 4) * adapter + (training + testing) * params.max_new_tokens * 4 + GIB // 5
+    longest = max(params.max_new_tokens, params.translation_max_new_tokens, params.evaluation_max_new_tokens)
+    return (models + 2 * 4) * adapter + (training + testing) * longest * 4 + GIB // 5
 
 
 def check_judge_key(params: StudyParams) -> Check:
@@ -294,7 +301,7 @@ def check_protocol() -> Check:
     return Check(PROTOCOL, "ok", f"alpaca_eval, from the installed {TEMPLATE}")
 
 
-def check_judging(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
     """The plan of a judge in a stage's own process, which holds no other model, against the device."""
     if shape is None:
         return Check(JUDGING, "warn", "not planned: the judge's sizes are not known (see judge)")
@@ -306,7 +313,7 @@ def check_judging(params: StudyParams, shape: memory.Shape | None, device: Devic
     return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
 
 
-def check_training(params: StudyParams, shape: memory.Shape | None, device: Device) -> Check:
+def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
     """The training plan against the device's free memory."""
     if shape is None:
         return Check("memory: training", "warn", "not planned: the model's sizes are not known (see base model)")
@@ -324,11 +331,27 @@ def check_training(params: StudyParams, shape: memory.Shape | None, device: Devi
     full = memory.full_logits_bytes(shape, 2 * params.train_batch_size, params.max_length)
     if full > plan({}).logits:
         note += f"; full logits would take {_size(full)}, which TRL's fused head spares"
-    return _against("memory: training", plan, remedies, device.free, note)
+    check = _against("memory: training", plan, remedies, device.free, note)
+    if check.verdict == "ok" and device.gpu and (more := _fuller(params, plan, MARGIN * device.free)):
+        settings = ", ".join(f"{key}: {value}" for key, value in more.items())
+        check = Check(check.name, "ok", f"{check.detail}; room for {settings}, faster at the same optimizer step")
+    return check
+
+
+def _fuller(params: StudyParams, plan: Callable[[dict[str, Any]], memory.Plan], room: float) -> dict[str, int] | None:
+    """The smallest micro-batch that keeps a GPU busy, or the largest that fits, at as many pairs a step."""
+    best, pairs = None, params.train_batch_size * params.gradient_accumulation
+    size = params.train_batch_size
+    for larger in (n for n in range(size + 1, pairs + 1) if pairs % n == 0):
+        change = {"train_batch_size": larger, "gradient_accumulation": pairs // larger}
+        if 2 * size * params.max_length >= BUSY_TOKENS or plan(change).total > room:
+            break
+        best, size = change, larger
+    return best
 
 
 def check_generation(
-    params: StudyParams, shape: memory.Shape | None, device: Device, name: str = "memory: generation"
+    params: StudyParams, shape: shapes.Shape | None, device: Device, name: str = "memory: generation"
 ) -> Check:
     """The plan of the backend that would generate against the device, and the answers against the model's positions."""
     if shape is None:
@@ -342,10 +365,24 @@ def check_generation(
     longest = memory.longest_sequence(params)
     if not limit or longest <= limit:
         return check
-    most = (limit - memory.TEMPLATE_TOKENS) // 2
+    room = limit - memory.TEMPLATE_TOKENS
+    advice = {"max_new_tokens": room // 2, "translation_max_new_tokens": room // 2}
+    if params.max_new_tokens < room // 2:
+        advice = {"translation_max_new_tokens": room - params.max_new_tokens}
+    if memory.longest_sequence(params.model_copy(update=advice)) > limit:  # answers to test sets are too long as well
+        advice["evaluation_max_new_tokens"] = room // 2
     detail = f"{check.detail}; a text and its translation can take {longest} tokens, but there are {limit} positions"
     verdict: Verdict = "warn" if check.verdict == "ok" else check.verdict
-    return Check(name, verdict, f"{detail}; set max_new_tokens: {most}")
+    return Check(name, verdict, f"{detail}; set {_settings(advice)}")
+
+
+def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:
+    """Hours and the judge's price, estimated; a large model on a GPU is many times faster with vLLM."""
+    if shape is None:
+        return Check("time", "warn", "not estimated: the model's sizes are not known (see base model)")
+    said = hours.hours_line(params, device, shape)
+    slow = hours.slow_backend(params, device, shape)
+    return Check("time", "warn" if slow else "ok", said + (f"; {slow}" if slow else ""))
 
 
 def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:
@@ -362,21 +399,22 @@ def check_translation(params: StudyParams, translator: Model, device: Device) ->
     return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
 
 
-def _check_transformers(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     def plan(changes: dict[str, Any]) -> memory.Plan:
         return memory.generation_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
     remedies = [*smaller, {"quantization": "nf4"}, *({**change, "quantization": "nf4"} for change in smaller)]
-    note = "all answers of a batch max_new_tokens long"
+    note = "all texts of a batch as long as they may get"
     return _against(name, plan, remedies, device.free, note)
 
 
-def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Device) -> Check:
+def _check_vllm(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:
     """vLLM takes its share of the device at once: it must be free, and hold the model and one whole sequence."""
+    step = memory.vllm_step(device.total, device.gpu)
 
     def plan(changes: dict[str, Any]) -> memory.Plan:
-        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r)
+        return memory.vllm_plan(shape, params.model_copy(update=changes), device.dtype, params.lora_r, step)
 
     if device.gpu is None:
         return _against(name, plan, [], device.free, "vLLM on a CPU")
@@ -384,7 +422,7 @@ def _check_vllm(name: str, params: StudyParams, shape: memory.Shape, device: Dev
     if share > device.free:
         detail = f"vLLM takes {_size(share)}, but {_size(device.free)} of {_size(device.total)} are free"
         return Check(name, "fail", f"{detail}; set gpu_memory: {int(100 * device.free / device.total) / 100}")
-    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts"
+    note = f"vLLM takes {_size(share)} (gpu_memory) and fills the rest with more prompts, {step.tokens} tokens a step"
     return _against(name, plan, [{"max_model_len": memory.longest_sequence(params)}], share, note)
 
 
@@ -397,9 +435,12 @@ def _against(
     if plan.total <= room:
         return Check(name, "ok", detail)
     change = next((change for change in remedies if plan_with(change).total <= room), None)
-    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in (change or {}).items())
-    advice = f"set {settings}" if change else "no setting makes it fit: use a smaller model or a larger device"
+    advice = f"set {_settings(change)}" if change else "no setting makes it fit: use a smaller model or a larger device"
     return Check(name, "warn" if plan.total <= free else "fail", f"{detail}; {advice}")
+
+
+def _settings(change: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items())
 
 
 def _size(count: int) -> str:

@@ -15,18 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.commands.kernel import COMMAND
 from ldr_utils.commands.lifeline import die_with_parent
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.paths import NOTEBOOKS, shortest
 from ldr_utils.study.text import one_line
 
 START_SECONDS = 600  # on a busy machine or a cold network disk a kernel takes more than the usual minute to start
-KERNEL = [  # extra arguments of every kernel
-    "--Application.log_level=CRITICAL",  # no word on being shut down
-    # a kernel has a session of its own: no signal meant for this process reaches it
-    "--IPKernelApp.exec_lines=import os; from ldr_utils.commands.lifeline import die_with_parent; "
-    "die_with_parent(int(os.environ['JPY_PARENT_PID']))",
-]
+LONGEST_FOLDER = 70  # bytes: a socket's path may have 103 (macOS) or 107, and the folder's name and the socket's follow
+QUIET = ["--Application.log_level=CRITICAL"]  # extra arguments of every kernel: no word on being shut down
 
 
 def label(name: str, values: dict[str, Any]) -> str:
@@ -56,11 +53,11 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
     started = time.monotonic()
     print(f"{stage} started", file=sys.stderr, flush=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="ldr-") as sockets:
+        with socket_folder() as sockets:
             # sockets of our own: no open port, and no stage that runs beside this one can be taken for it
             config = Config(
                 KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"},
-                NotebookClient={"extra_arguments": KERNEL},
+                NotebookClient={"extra_arguments": QUIET},
             )
             done = papermill.execute_notebook(
                 NOTEBOOKS / f"{name}.ipynb",
@@ -69,6 +66,7 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
                 progress_bar=False,
                 cwd=str(NOTEBOOKS),
                 config=config,
+                kernel_manager_class=_own_kernel(),
                 start_timeout=START_SECONDS,
             )
     except PapermillExecutionError as error:
@@ -83,6 +81,24 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
         f"{stage} done in {time.monotonic() - started:.0f} s: {one_line(_headline(done))}", file=sys.stderr, flush=True
     )
     return 0
+
+
+def _own_kernel() -> Any:
+    """What starts a kernel of this interpreter; a spec that somebody installed under the same name plays no part."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        kernel_spec = KernelSpec(argv=COMMAND, display_name="Python 3", language="python")
+
+    return OwnKernel
+
+
+def socket_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of its own whose path is short enough for sockets in it, wherever ``TMPDIR`` points."""
+    folders = [os.environ.get("LDR_SOCKETS", tempfile.gettempdir()), "/tmp", "/var/tmp", "/dev/shm"]
+    short = (folder for folder in folders if len(os.fsencode(folder)) <= LONGEST_FOLDER and os.access(folder, os.W_OK))
+    return tempfile.TemporaryDirectory(prefix="ldr-", dir=next(short, None))
 
 
 def _failed(stage: str, what: str) -> int:

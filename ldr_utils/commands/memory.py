@@ -6,102 +6,18 @@ interpreter) is left to the margin of whoever compares it with a device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import DecodingParams, StudyParams, TrainingParams
+from ldr_utils.commands.shapes import Seq2SeqShape, Shape, adapter_count, parameter_count
+from ldr_utils.study.params import StudyParams, TrainingParams, TranslationParams
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes a value
 FLOAT = 4
-FAMILIES = ("llama", "mistral", "qwen2")
 TEMPLATE_TOKENS = 128  # chat template and instruction around the text that a translation prompt carries
 HEAD_TOKENS, HEAD_VOCAB = 4096, 32768  # tile of TRL's fused lm head (trl/kernels/chunked_logprob.py)
-VLLM_TOKENS, VLLM_SEQUENCES = 8192, 256  # of one scheduling step, vLLM's defaults for offline generation
 HEAD_COPIES = 7  # float32 tiles alive at once in its backward where Triton is missing (CPU)
-
-
-class Linear(NamedTuple):
-    """One linear layer: input and output features, and whether it has a bias."""
-
-    inputs: int
-    outputs: int
-    bias: bool
-
-    @property
-    def weights(self) -> int:
-        return self.inputs * self.outputs
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a decoder of the Llama family: pre-norm, rotary positions, gated MLP, grouped-query attention."""
-
-    vocab: int
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    tied: bool = False
-    qkv_bias: bool = False
-    output_bias: bool = False
-    mlp_bias: bool = False
-    positions: int = 0  # tokens that a prompt and its answer may have together; 0 where it is not known
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Shape:
-        """Read a ``config.json``.
-
-        Raises
-        ------
-        InputError
-            When the architecture is none of ``FAMILIES`` or a size is missing.
-        """
-        family = config.get("model_type")
-        if family not in FAMILIES:
-            raise InputError(f"config.json: model_type {family!r} has no memory plan; known: {', '.join(FAMILIES)}")
-        try:
-            hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-            bias = family == "llama" and bool(config.get("attention_bias"))
-            return cls(
-                vocab=int(config["vocab_size"]),
-                hidden=hidden,
-                layers=int(config["num_hidden_layers"]),
-                heads=heads,
-                kv_heads=int(config.get("num_key_value_heads") or heads),
-                head_dim=int(config.get("head_dim") or hidden // heads),
-                intermediate=int(config["intermediate_size"]),
-                tied=bool(config.get("tie_word_embeddings")),
-                qkv_bias=bias or family == "qwen2",
-                output_bias=bias,
-                mlp_bias=family == "llama" and bool(config.get("mlp_bias")),
-                positions=int(config.get("max_position_embeddings") or 0),
-            )
-        except KeyError as missing:
-            raise InputError(f"config.json: {missing.args[0]} is missing; give the model's complete config") from None
-
-    @property
-    def attention(self) -> int:
-        """Width of all query heads together."""
-        return self.heads * self.head_dim
-
-    @property
-    def linears(self) -> list[Linear]:
-        """Linear layers of one decoder layer: what LoRA's ``all-linear`` adapts and NF4 quantises."""
-        kv = self.kv_heads * self.head_dim
-        return [
-            Linear(self.hidden, self.attention, self.qkv_bias),
-            Linear(self.hidden, kv, self.qkv_bias),
-            Linear(self.hidden, kv, self.qkv_bias),
-            Linear(self.attention, self.hidden, self.output_bias),
-            Linear(self.hidden, self.intermediate, self.mlp_bias),
-            Linear(self.hidden, self.intermediate, self.mlp_bias),
-            Linear(self.intermediate, self.hidden, self.mlp_bias),
-        ]
 
 
 @dataclass(frozen=True)
@@ -125,57 +41,6 @@ class Plan:
     @property
     def total(self) -> int:
         return sum(self.parts.values())
-
-
-@dataclass(frozen=True)
-class Seq2SeqShape:
-    """Sizes of an encoder-decoder of the M2M100 family, as NLLB is: tied embeddings, sinusoidal positions."""
-
-    vocab: int
-    hidden: int
-    encoder_layers: int
-    decoder_layers: int
-    encoder_ffn: int
-    decoder_ffn: int
-    positions: int
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Seq2SeqShape:
-        """Read a ``config.json``.
-
-        Raises
-        ------
-        InputError
-            When the architecture is another or a size is missing.
-        """
-        if config.get("model_type") != "m2m_100":
-            raise InputError(f"config.json: model_type {config.get('model_type')!r} has no memory plan; known: m2m_100")
-        names = ("vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_ffn_dim", "decoder_ffn_dim")
-        try:
-            return cls(*(int(config[name]) for name in (*names, "max_position_embeddings")))
-        except KeyError as missing:
-            raise InputError(f"config.json: {missing.args[0]} is missing; give the model's complete config") from None
-
-    @property
-    def parameters(self) -> int:
-        """Parameters: embeddings once, a layer's attentions (one in the encoder, two in the decoder), MLP and norms."""
-        h = self.hidden
-        attention, norm = 4 * (h * h + h), 2 * h
-        encoder = attention + 2 * h * self.encoder_ffn + self.encoder_ffn + h + 2 * norm
-        decoder = 2 * attention + 2 * h * self.decoder_ffn + self.decoder_ffn + h + 3 * norm
-        return self.vocab * h + self.encoder_layers * encoder + self.decoder_layers * decoder + 2 * norm
-
-
-def parameter_count(shape: Shape) -> int:
-    """Parameters of the model: ``layers (sum(in out + bias) + 2 hidden) + hidden + vocab hidden (2, or 1 if tied)``."""
-    layer = sum(linear.weights + linear.bias * linear.outputs for linear in shape.linears) + 2 * shape.hidden
-    embeddings = shape.vocab * shape.hidden * (1 if shape.tied else 2)
-    return shape.layers * layer + shape.hidden + embeddings
-
-
-def adapter_count(shape: Shape, r: int) -> int:
-    """Parameters of a LoRA adapter on ``all-linear`` (the lm head is not in it): ``layers sum(r (in + out))``."""
-    return shape.layers * sum(r * (linear.inputs + linear.outputs) for linear in shape.linears)
 
 
 def nf4_bytes(weights: int) -> int:
@@ -214,11 +79,12 @@ def full_logits_bytes(shape: Shape, sequences: int, length: int) -> int:
 def saved_bytes(shape: Shape, sequences: int, length: int, compute: int, stream: int) -> int:
     """Estimate of what one decoder layer with LoRA keeps for its backward pass.
 
-    With h, a, m the widths of hidden state, attention and MLP, a token keeps: the inputs of both norms in float32
-    (2 h); queries, keys and values repeated to all heads, and the attention's output (4 a); gate, its activation and
-    up projection (3 m); and LoRA's inputs, which mixed precision copies for each projection (5 h + a + m) where
-    float32 shares them (2 h + m). A sequence also keeps its attention mask as a bias (length^2). Frozen weights keep
-    nothing for themselves. Assumes memory-efficient attention (no length^2 scores a head).
+    With h, a, m the widths of hidden state, attention and MLP, a token keeps: the inputs of the norms in float32 (2 h
+    and, where queries and keys are normed, their widths); queries, keys and values repeated to all heads, and the
+    attention's output (4 a); gate, its activation and up projection (3 m); and LoRA's inputs, which mixed precision
+    copies for each projection (5 h + a + m) where float32 shares them (2 h + m). A sequence also keeps its attention
+    mask as a bias (length^2). Frozen weights keep nothing for themselves. Assumes memory-efficient attention (no
+    length^2 scores a head). Phi's fused layers make it some 10 % off.
 
     Parameters
     ----------
@@ -231,7 +97,8 @@ def saved_bytes(shape: Shape, sequences: int, length: int, compute: int, stream:
     """
     h, a, m = shape.hidden, shape.attention, shape.intermediate
     adapted = 2 * h + m if compute == FLOAT else 5 * h + a + m
-    token = 2 * h * FLOAT + (adapted + 4 * a) * compute + 3 * m * stream
+    normed = max(2, shape.norms) * h + (a + shape.key_values if shape.qk_norm else 0)
+    token = normed * FLOAT + (adapted + 4 * a) * compute + 3 * m * stream
     return sequences * (length * token + length**2 * compute)
 
 
@@ -288,29 +155,28 @@ def _fused_head_bytes(shape: Shape, tokens: int, compute: int, on_gpu: bool) -> 
     return tile + tokens * shape.hidden * FLOAT
 
 
-def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> Plan:
+def generation_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int) -> Plan:
     """Memory of ``transformers``' ``generate`` at its peak.
 
-    Assumes that every answer of a batch reaches ``max_new_tokens`` and that every prompt carries a text as long as
-    that (a translation's does) and ``TEMPLATE_TOKENS`` more, so that reading the prompts takes more than any later
-    step; padding, which makes attention repeat grouped keys and values to all heads and hold a mask of length^2;
-    logits of the last position only, in ``dtype`` and, as measured, four times in float32 (this step's and the last's,
-    with and without the repetition penalty). As in training, activations count only what they need beyond the logits.
+    Assumes that a batch is as long as `longest_sequence` allows, and that its prompts are the longest that there are,
+    so that reading them takes more than any later step; padding, which makes attention repeat grouped keys and values
+    to all heads and hold a mask of length^2; logits of the last position only, in ``dtype`` and, as measured, four
+    times in float32 (this step's and the last's, with and without the repetition penalty). As in training, activations
+    count only what they need beyond the logits.
 
     Parameters
     ----------
     shape : Shape
         The base model.
-    params : DecodingParams
-        Batch, length of answers and quantisation.
+    params : StudyParams
+        Batch, length of answers and translations, and quantisation.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
     lora_r : int
         Rank of the adapter that M_1 and later carry.
     """
     width, batch = WIDTH[dtype], params.batch_size
-    length = longest_sequence(params)
-    prompt = length - params.max_new_tokens
+    length, prompt = longest_sequence(params), longest_prompt(params)
     h, a, m = shape.hidden, shape.attention, shape.intermediate
     attention, mlp = 4 * a * width + 2 * h * FLOAT, 3 * m * width + m * FLOAT
     prefill = batch * (prompt * (2 * h * width + max(attention, mlp)) + prompt**2 * (1 + width))
@@ -328,36 +194,71 @@ def generation_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: in
 def judging_plan(shape: Shape, params: StudyParams, dtype: str) -> Plan:
     """Memory of a judge that reads questions of ``judge_batch_size`` at once, in unquantised weights.
 
-    A question quotes two answers of ``max_new_tokens``; what it is answered with is a token or few.
+    A question quotes two answers of ``evaluation_max_new_tokens``; what it is answered with is a token or few.
     """
-    batch, answers = params.judge_batch_size, 2 * params.max_new_tokens
+    batch, answers = params.judge_batch_size, 2 * params.evaluation_max_new_tokens
     asked = params.model_copy(update={"batch_size": batch, "max_new_tokens": answers, "quantization": "none"})
     plan = generation_plan(shape, asked, dtype, lora_r=0)
     return replace(plan, kv_cache=batch * (answers + TEMPLATE_TOKENS) * kv_bytes_per_token(shape, dtype))
 
 
-def longest_sequence(params: DecodingParams) -> int:
-    """Tokens of a translation prompt around an answer of ``max_new_tokens``, and of a translation as long."""
-    return 2 * params.max_new_tokens + TEMPLATE_TOKENS
+def longest_prompt(params: StudyParams) -> int:
+    """Tokens of a prompt with an answer in it: a translation's, or one of MT-Bench's second turn.
+
+    What is translated back is as long as the answer that it came from, give or take.
+    """
+    return TEMPLATE_TOKENS + max(params.max_new_tokens, params.evaluation_max_new_tokens if params.mt_bench_dir else 0)
 
 
-def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> Plan:
+def longest_sequence(params: StudyParams) -> int:
+    """Tokens of the longest prompt and what is written after it."""
+    translated = TEMPLATE_TOKENS + params.max_new_tokens + params.translation_max_new_tokens
+    turns = 2 if params.mt_bench_dir else 1
+    return max(translated, TEMPLATE_TOKENS + turns * params.evaluation_max_new_tokens)
+
+
+class Step(NamedTuple):
+    """What vLLM takes into one scheduling step at most."""
+
+    tokens: int
+    sequences: int
+
+
+def vllm_step(total: int, gpu: str | None) -> Step:
+    """vLLM's own choice for offline generation, by device (``EngineArgs.get_batch_defaults`` of vLLM 0.32).
+
+    Parameters
+    ----------
+    total : int
+        Memory of the device in bytes.
+    gpu : str or None
+        Its name; None for a CPU.
+    """
+    if gpu is None:
+        return Step(4096, 256)
+    large = total >= 160 * 2**30 or (total >= 70 * 2**30 and "a100" not in gpu.lower())
+    return Step(16384, 1024) if large else Step(8192, 256)
+
+
+def vllm_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int, step: Step) -> Plan:
     """Memory that vLLM cannot do without; it takes the share ``gpu_memory`` of the device whatever it needs.
 
     Weights are unquantised (vLLM's core has no bitsandbytes). The cache must hold one sequence of ``max_model_len``
     tokens, by default the model's own; more of it only means more prompts side by side. Activations are those of one
-    scheduling step of ``VLLM_TOKENS``, estimated as hidden state and MLP; CUDA graphs are left to the margin.
+    scheduling step, estimated as hidden state and MLP; CUDA graphs are left to the margin.
 
     Parameters
     ----------
     shape : Shape
         The base model.
-    params : DecodingParams
+    params : StudyParams
         Length of answers and of the cache.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
     lora_r : int
         Rank of the adapter that M_1 and later carry.
+    step : Step
+        See `vllm_step`.
     """
     width = WIDTH[dtype]
     tokens = params.max_model_len or shape.positions or longest_sequence(params)
@@ -365,12 +266,12 @@ def vllm_plan(shape: Shape, params: DecodingParams, dtype: str, lora_r: int) -> 
         weights=weight_bytes(shape, dtype, "none"),
         adapter=adapter_count(shape, lora_r) * width,
         kv_cache=tokens * kv_bytes_per_token(shape, dtype),
-        activations=VLLM_TOKENS * (4 * shape.hidden + 3 * shape.intermediate) * width,
-        logits=VLLM_SEQUENCES * shape.vocab * (width + 2 * FLOAT),
+        activations=step.tokens * (4 * shape.hidden + 3 * shape.intermediate) * width,
+        logits=step.sequences * shape.vocab * (width + 2 * FLOAT),
     )
 
 
-def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Plan:
+def seq2seq_plan(shape: Seq2SeqShape, params: TranslationParams, dtype: str) -> Plan:
     """Memory of ``translators.Seq2SeqTranslator`` at its peak.
 
     Assumes a batch of sentences as long as their translations may get. The decoder holds keys and values of both sides,
@@ -381,13 +282,13 @@ def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Pla
     ----------
     shape : Seq2SeqShape
         The translator, whose weights are never quantised.
-    params : DecodingParams
-        Batch and length of answers.
+    params : TranslationParams
+        Batch and length of translations.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.
     """
     width, batch = WIDTH[dtype], params.batch_size
-    length = min(params.max_new_tokens, shape.positions - 1)
+    length = min(params.translation_max_new_tokens, shape.positions - 1)
     tokens, states = batch * length, 2 * shape.hidden + max(4 * shape.hidden, 2 * shape.encoder_ffn)
     kv_cache = 2 * tokens * 2 * shape.decoder_layers * shape.hidden * width
     decoding, encoding = 2 * tokens * shape.hidden * width, tokens * (states + length) * width
@@ -404,19 +305,3 @@ def seq2seq_plan(shape: Seq2SeqShape, params: DecodingParams, dtype: str) -> Pla
 def _dequantised(shape: Shape, quantization: str, width: int) -> int:
     """The largest matrix, taken out of NF4 for one product."""
     return max(linear.weights for linear in shape.linears) * width if quantization == "nf4" else 0
-
-
-# Sizes of models this study is run on, so that a plan needs no download: vocab, hidden, layers, heads, kv_heads,
-# head_dim, intermediate, tied, qkv_bias, as in the config.json of each on the hub. Keyed by name without owner, for
-# mirrors.
-KNOWN = {
-    "meta-llama-3-8b-instruct": Shape(128256, 4096, 32, 32, 8, 128, 14336, positions=8192),
-    "llama-2-7b-chat-hf": Shape(32000, 4096, 32, 32, 32, 128, 11008, positions=4096),
-    "llama-3.2-1b-instruct": Shape(128256, 2048, 16, 32, 8, 64, 8192, True, positions=131072),
-    "llama-3.2-3b-instruct": Shape(128256, 3072, 28, 24, 8, 128, 8192, True, positions=131072),
-    "qwen2-7b-instruct": Shape(152064, 3584, 28, 28, 4, 128, 18944, False, True, positions=32768),
-    "qwen2.5-1.5b-instruct": Shape(151936, 1536, 28, 12, 2, 128, 8960, True, True, positions=32768),
-    "qwen2.5-3b-instruct": Shape(151936, 2048, 36, 16, 2, 128, 11008, True, True, positions=32768),
-    "smollm2-135m-instruct": Shape(49152, 576, 30, 9, 3, 64, 1536, True, positions=8192),
-}
-KNOWN_SEQ2SEQ = {"nllb-200-distilled-600m": Seq2SeqShape(256206, 1024, 12, 12, 4096, 4096, 1024)}

@@ -7,24 +7,25 @@ import threading
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ldr_utils.commands import memory
+from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import Check
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import base_source, missing_folder, revision_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
 Role = Literal["base model", "translator", "judge"]
 CONFIG, SETTINGS, INDEX = "config.json", "tokenizer_config.json", "model.safetensors.index.json"
 HUB_SECONDS = 3.0
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # a header that is no header
 
 
 class Model(NamedTuple):
     """A model as far as it is known without loading it; ``seq2seq`` are the sizes of a translator such as NLLB."""
 
     check: Check
-    shape: memory.Shape | None
+    shape: shapes.Shape | None
     to_download: bool
-    seq2seq: memory.Seq2SeqShape | None = None
+    seq2seq: shapes.Seq2SeqShape | None = None
 
     @property
     def published_bytes(self) -> int:
@@ -37,7 +38,7 @@ class Model(NamedTuple):
 def find_model(name: str, role: Role = "base model") -> Model:
     """The model in a local folder, in the hub's cache, or on the hub."""
     if trouble := missing_folder(name):
-        return Model(Check(role, "fail", trouble), memory.KNOWN.get(_bare(name)), False)
+        return Model(Check(role, "fail", trouble), shapes.KNOWN.get(_bare(name)), False)
     try:
         local = from_root(name)
         return _local_model(local, role) if local.exists() else _hub_model(name, role)
@@ -46,8 +47,8 @@ def find_model(name: str, role: Role = "base model") -> Model:
 
 
 def _bare(name: str) -> str:
-    """Name without owner: the key of ``memory.KNOWN`` and ``memory.KNOWN_SEQ2SEQ``."""
-    return name.rpartition("/")[2].lower()
+    """Name without owner and revision: the key of ``shapes.KNOWN`` and ``shapes.KNOWN_SEQ2SEQ``."""
+    return name.partition("@")[0].rpartition("/")[2].lower()
 
 
 def _local_model(folder: Path, role: Role) -> Model:
@@ -60,21 +61,33 @@ def _local_model(folder: Path, role: Role) -> Model:
 def _hub_model(name: str, role: Role) -> Model:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(name, "config.json")
-    shape, seq2seq = memory.KNOWN.get(_bare(name)), memory.KNOWN_SEQ2SEQ.get(_bare(name))
+    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
+    shape, seq2seq = shapes.KNOWN.get(_bare(name)), shapes.KNOWN_SEQ2SEQ.get(_bare(name))
     if isinstance(cached, str):
         folder = Path(cached).parent
         shape, seq2seq, note = _read_sizes(folder)
         if not folder_gaps(folder, role):
-            return Model(Check(role, "ok", f"{name}: in the hub's cache, {note}"), shape, False, seq2seq)
+            pin = "" if "@" in name else f", at commit {folder.name}: to stay with it, name {name}@{folder.name}"
+            return Model(Check(role, "ok", f"{name}: in the hub's cache{pin}, {note}"), shape, False, seq2seq)
     if constants.is_offline_mode():
         trouble: str | None = "not in the hub's cache, and offline mode is set; download it where there is a network"
     else:
-        trouble = _ask_hub(name)
+        trouble = _ask_hub(base_source(name))
     if trouble:
         return Model(Check(role, "fail", f"{name}: {trouble}"), shape, True, seq2seq)
     found = f"{name}: on the hub and open to you; the first stage that needs it downloads it"
     return Model(Check(role, "ok", found), shape, True, seq2seq)
+
+
+def shape_of(name: str) -> shapes.Shape | None:
+    """Sizes of a model as far as they are on this machine: of a folder, of the hub's cache, or by its name."""
+    from huggingface_hub import try_to_load_from_cache
+
+    local = from_root(name)
+    if missing_folder(name) or not local.exists():
+        cached = None if missing_folder(name) else try_to_load_from_cache(name, CONFIG)
+        return _read_sizes(Path(cached).parent)[0] if isinstance(cached, str) else shapes.KNOWN.get(_bare(name))
+    return _read_sizes(local)[0]
 
 
 def _ask_hub(name: str) -> str | None:
@@ -101,17 +114,17 @@ def _hub_trouble(name: str) -> str | None:
     return None
 
 
-def _read_sizes(folder: Path) -> tuple[memory.Shape | None, memory.Seq2SeqShape | None, str]:
+def _read_sizes(folder: Path) -> tuple[shapes.Shape | None, shapes.Seq2SeqShape | None, str]:
     """Sizes by the folder's config, of a decoder or of a translation model, and what to say of them."""
     try:
         config = _read_config(folder)
         if config.get("is_encoder_decoder"):
-            seq2seq = memory.Seq2SeqShape.from_config(config)
+            seq2seq = shapes.Seq2SeqShape.from_config(config)
             return None, seq2seq, f"{seq2seq.parameters:,} parameters"
-        shape = memory.Shape.from_config(config)
+        shape = shapes.Shape.from_config(config)
     except (InputError, OSError, ValueError) as error:
         return None, None, f"but without a memory plan ({error})"
-    return shape, None, f"{memory.parameter_count(shape):,} parameters"
+    return shape, None, f"{shapes.parameter_count(shape):,} parameters"
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -142,11 +155,6 @@ def folder_gaps(folder: Path, role: Role) -> list[str]:
     return gaps
 
 
-def names_its_end(folder: Path) -> bool:
-    """Whether the settings of a folder's tokenizer name the token that ends a turn."""
-    return bool(_read(folder / SETTINGS, []).get("eos_token"))
-
-
 def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
     """A JSON object of a model folder; empty where it is missing, or broken, which is added to ``gaps``."""
     if not path.exists():
@@ -158,16 +166,37 @@ def _read(path: Path, gaps: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _is_cut_short(path: Path) -> bool:
+def safetensors_shapes(path: Path) -> list[tuple[str, list[int]]]:
+    """Name and shape of every tensor of a safetensors file, from its header alone.
+
+    Raises
+    ------
+    InputError
+        When the file is none.
+    """
+    try:
+        return [(name, entry["shape"]) for name, entry in _tensors(path)]
+    except (OSError, *MALFORMED):
+        raise InputError(f"{path}: is cut short or not safetensors; give a complete file") from None
+
+
+def _tensors(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """A safetensors file is 8 bytes, a header of the length they give, and the tensors up to the last offset."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
-            return True
+            raise ValueError
         header = file.read(length)
+    tensors = [(name, entry) for name, entry in json.loads(header).items() if name != "__metadata__"]
+    end = max((entry["data_offsets"][1] for _, entry in tensors), default=0)
+    if path.stat().st_size < 8 + length + end:
+        raise ValueError
+    return tensors
+
+
+def _is_cut_short(path: Path) -> bool:
     try:
-        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        return bool(path.stat().st_size < 8 + length + end)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        _tensors(path)
+    except MALFORMED:
         return True
+    return False

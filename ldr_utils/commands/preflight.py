@@ -7,38 +7,53 @@ import time
 from pathlib import Path
 
 from ldr_utils.commands import device as machine
+from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
-from ldr_utils.commands.model_files import Role, find_model, folder_gaps, names_its_end
+from ldr_utils.commands.model_files import Role, find_model, folder_gaps
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import load_tokenizer, missing_folder
+from ldr_utils.policy.load import missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import JudgeParams, StudyParams
+from ldr_utils.study.params import AlpacaParams, JudgeParams, StudyParams
 from ldr_utils.study.paths import Run, from_root
 from ldr_utils.study.stages import BY_NAME, places
 
+REHEARSED = "rehearsal.json"  # in a run folder: what was rehearsed, and held
+
 
 def check_inputs(params: StudyParams) -> None:
-    """Look at the models, the judge's key, the data and MT-Bench's questions; nothing is downloaded or written.
+    """Look at the models and how they are spoken to, the judge's key, the data and MT-Bench's questions.
+
+    Nothing is downloaded or written.
 
     Raises
     ------
     InputError
-        For a model folder that is missing, incomplete or pickled, a tokenizer without chat template or end of turn, a
-        backend that is not installed, a key that is not set, benchmarks that nobody knows, and data that lack something
-        or are broken.
+        For a model folder that is missing, incomplete or pickled, one that cannot be spoken to as the study does
+        (``policy.chat``), a backend that is not installed, a key that is not set, benchmarks that nobody knows, and
+        data that lack something or are broken.
     """
     check_model("base_model", params.base_model)
-    base = from_root(params.base_model)
-    if base.exists() and not names_its_end(base):  # some classes of tokenizers know it all the same
-        load_tokenizer(params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
+    check_judges(params)
+    check_chats(params)
+    choose_backend(params, vllm_is_installed(), NO_GPU)
+    check_languages(params)
+    if params.benchmarks:
+        open_tasks(params.benchmarks)
+    if params.data_dir:
+        draw_sets(params)
+    read_questions(params)
+
+
+def check_judges(params: AlpacaParams) -> None:
+    """Look at the judges' models, at the key and at the protocol; nothing is asked of an endpoint."""
     if params.judge == "local":
         check_model("judge_model", params.judge_model, "judge")
     if params.second_judge == "local":
@@ -47,13 +62,6 @@ def check_inputs(params: StudyParams) -> None:
         read_key(params)
     if params.judge_protocol == "alpaca_eval":
         read_template()
-    choose_backend(params, vllm_is_installed(), NO_GPU)
-    check_languages(params)
-    if params.benchmarks:
-        open_tasks(params.benchmarks)
-    if params.data_dir:
-        draw_sets(params)
-    read_questions(params)
 
 
 def check_model(key: str, name: str, role: Role = "base model") -> None:
@@ -105,11 +113,9 @@ def check_run_folder(root: Path) -> None:
     """
     if not root.is_dir() or (root / "params.yaml").exists():
         return
+    before = {Run(root).judge_cache, Run(root).judge_check.parent, root / REHEARSED}  # what may come before a run
     for path in root.iterdir():
-        if path.name.startswith(".") or path in (
-            Run(root).judge_cache,
-            Run(root).judge_check.parent,
-        ):  # may come before a run
+        if path.name.startswith(".") or path in before:
             continue
         if path.suffix != ".tmp":  # which a run killed at its start leaves
             raise InputError(f"{root}: holds {path.name}, but is no run folder; give an empty or a new one with --out")

@@ -33,11 +33,13 @@ GROUPS: dict[str, tuple[type[BaseModel], ...]] = {  # in this order everywhere; 
         schemas.ModelParams,
         schemas.BatchParams,
         schemas.DecodingParams,
+        schemas.BackendParams,
     ),
     "Translation.": (schemas.TranslationParams,),
     "Pairs.": (schemas.PairsParams,),
     "Judging: of pairs (04b), of answers (06) and of MT-Bench (07d).": (schemas.JudgeParams, schemas.AlpacaParams),
-    "What M_t keeps of what the base model knew, and MT-Bench.": (
+    "Answers to test sets, what M_t keeps of what the base model knew, and MT-Bench.": (
+        schemas.AnswersParams,
         schemas.TaxParams,
         schemas.BenchmarksParams,
         schemas.MtBenchQuestions,
@@ -111,6 +113,8 @@ def as_python(value: Any) -> str:
     """``value`` as a literal of a parameters cell."""
     if isinstance(value, list):
         return f"[{', '.join(map(as_python, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)}: {as_python(own)}' for name, own in value.items())}}}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else _number(value)
 
 

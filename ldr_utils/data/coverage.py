@@ -16,7 +16,25 @@ File = tuple[str, str]  # (layout, language)
 
 
 def check_languages(params: DataParams) -> dict[str, list[str]]:
-    """Refuse languages, or iterations, that the data lack.
+    """Refuse languages, or iterations, that the data of a study lack.
+
+    Returns
+    -------
+    dict of str to list of str
+        As ``check_test_languages``.
+
+    Raises
+    ------
+    InputError
+        As ``check_test_languages``, or when a training set lacks a language trained on or is missing.
+    """
+    if params.source == "published":
+        _check_training(params)
+    return check_test_languages(params)
+
+
+def check_test_languages(params: DataParams) -> dict[str, list[str]]:
+    """Refuse languages that the test sets lack; nothing is asked of the training sets.
 
     Returns
     -------
@@ -26,13 +44,12 @@ def check_languages(params: DataParams) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        When a training set lacks a language trained on, no test set has an unseen one, or a set is missing.
+        When no test set has an unseen language, or a test set is missing.
     """
     if params.source == "micro":
         if missing := [lang for lang in params.all_languages if lang not in LANGUAGES]:
             raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
         return dict.fromkeys(TEST_SETS, params.all_languages)
-    _check_training(params)
     found = {
         name: [lang for lang in params.all_languages if lang in languages_published(test.layout, folder(params))]
         for name, test in TEST_SETS.items()
@@ -50,15 +67,20 @@ def check_languages(params: DataParams) -> dict[str, list[str]]:
 def files_needed(params: DataParams) -> list[File]:
     """Files of the published data that a study reads, as (layout, language)."""
     tests = check_languages(params)
-    referenced = [
-        lang for lang in tests["x_alpacaeval"] if lang in languages_published(ALPACA_REFERENCES, folder(params))
-    ]
     return [
         *((layout, lang) for layout in _training_layouts(params) for lang in params.languages),
         *([(TRANSLATION_TASKS, "")] if params.train_set == "alpagasus" else []),
         *((TEST_SETS[name].layout, lang) for name, languages in tests.items() for lang in languages),
-        *((ALPACA_REFERENCES, lang) for lang in referenced),
+        *((ALPACA_REFERENCES, lang) for lang in languages_with_references(params)),
     ]
+
+
+def languages_with_references(params: DataParams) -> list[str]:
+    """Languages of the study in which X-AlpacaEval has reference answers, which a judge can compare with."""
+    prompts = check_languages(params)["x_alpacaeval"]
+    if params.source == "micro":
+        return prompts
+    return [lang for lang in prompts if lang in languages_published(ALPACA_REFERENCES, folder(params))]
 
 
 def folder(params: DataParams) -> Path | None:

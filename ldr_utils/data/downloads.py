@@ -25,7 +25,7 @@ LICENCES = {
     "alpagasus": ("CC BY-NC 4.0", "AlpaGasus (Chen et al. 2023), selected from Alpaca; translated by the LIDR authors"),
     "gsm8k": ("MIT", "GSM8K (Cobbe et al. 2021); translated by the LIDR authors"),
     "mgsm": ("CC BY-SA 4.0", "MGSM (Shi et al. 2022)"),
-    "x-alpacaeval": ("CC BY-NC 4.0", "X-AlpacaEval (Zhang et al. 2023, PLUG), extended by the LIDR authors"),
+    "x-alpacaeval": ("CC BY-NC 4.0", "X-AlpacaEval (Zhang et al. 2023, PLUG), extended by the LIDR and ICR authors"),
 }
 
 
@@ -121,6 +121,7 @@ _LIDR = "github.com/ZNLP/Language-Imbalance-Driven-Rewarding"
 _LIDR_DATA = f"{_LIDR}@7ac3aa2c105d793ff0dd2bd52460fe309744ab94"
 _LIDR_RESULTS = f"{_LIDR}@bd9764e7fc6c99e6ba618199e0038df83c022162"
 _LIDR_TASKS = f"{_LIDR}@d97b7cdc978b0b132d80963087cd0353d9aea937"
+_ICR = "github.com/ZNLP/Implicit-Cross-Lingual-Rewarding@168a4207912c562de2f72c7c08ff12156beb2815"  # no licence file
 _OPENAI = "github.com/openai/grade-school-math@3101c7d5072418e28b9008a6636bde82a006892c"
 _MGSM = "huggingface.co/datasets/juletxara/mgsm@f52417ca77bd71e9888ddc29f92587660725d2b4"  # later commits: parquet
 _PLUG = "huggingface.co/datasets/zhihz0535/X-AlpacaEval@03d79e702ac75fc1c7a1fe773b1c168653193c69"
@@ -139,6 +140,7 @@ PUBLISHED = [
     Published(MGSM, "en es fr de ru zh ja th sw bn te", _MGSM, "mgsm_{lang}.tsv"),
     Published(ALPACA_PROMPTS, "en", _PLUG, "english.json"),
     Published(ALPACA_PROMPTS, _TRANSLATED, _LIDR_DATA, "data/x-alpacaeval/data/{lang}.json"),
+    Published(ALPACA_PROMPTS, "bn sw", _ICR, "data/x-alpacaeval/data/{lang}.json"),
     Published(ALPACA_REFERENCES, "en", _ALPACA_EVAL, f"results/{_OUTPUTS}"),
-    Published(ALPACA_REFERENCES, "es ru de fr", _LIDR_RESULTS, f"{_FORMATTED}/{_OUTPUTS}"),
+    Published(ALPACA_REFERENCES, "es ru de fr th zh bn sw", _LIDR_RESULTS, f"{_FORMATTED}/{_OUTPUTS}"),
 ]

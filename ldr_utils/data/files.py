@@ -38,9 +38,8 @@ from ldr_utils.study.jsonl import LONGEST, parse_json
 from ldr_utils.study.records import DataSet, Prompt, Record
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
-ARITHMETIC_PROMPT = (
+PROBLEM_PREFIX = (
     "Answer the following question in {language}. Reason step by step and end with the result as a single number."
-    "\n\n{question}"
 )
 
 LOCAL = "local folder"  # in place of a revision
@@ -81,15 +80,21 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     Raises
     ------
     InputError
-        When ``data_dir`` is not a folder.
+        When ``data_dir`` is not a folder, or a file's name is nearly that of a language's.
     """
     if data_dir is None:
         return [lang for file in PUBLISHED if file.layout == layout for lang in file.languages.split()]
     if not data_dir.is_dir():
         raise InputError(f"data_dir: {data_dir} is not a folder; give one in the layout of ldr_utils/data/files.py")
     before, _, after = layout.partition("{lang}")
-    names = (path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}"))
-    return sorted(name.removeprefix(before).removesuffix(after) for name in names)
+    names = [path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}")]
+    languages = sorted(name.removeprefix(before).removesuffix(after) for name in names)
+    right = {(data_dir / layout.format(lang=lang)).name for lang in NAMES}
+    by_sight = {name.casefold(): name for name in right}
+    for path in sorted((data_dir / layout).parent.glob("*")):
+        if path.name not in right and (name := by_sight.get("".join(path.name.split()).casefold())):
+            raise InputError(f"data_dir: {path} would be passed over; rename it to {name}")
+    return languages
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,8 @@ Build = Callable[[Row, int, str], Prompt]  # from a row, its position and its la
 class Files:
     """Reads files of the layout, and keeps their digests."""
 
-    def __init__(self, data_dir: Path | None) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path | None, problem_prefix: str = "") -> None:
+        self.data_dir, self.problem_prefix = data_dir, problem_prefix or PROBLEM_PREFIX
         self._digests: dict[tuple[str, str, str], dict[str, str]] = {}
 
     def sources(self) -> list[Source]:
@@ -202,14 +207,15 @@ def _gsm8k(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSe
             row = Row(values, row.where)
         # The release starts the id of a translation with its language: esgsm8k_0.
         example = row.text("id").removeprefix(lang)
-        return record_of(example, lang, "gsm8k", row.text("instruction"), row.number("final_answer"))
+        question, gold = row.text("instruction"), row.number("final_answer")
+        return problem_of(example, lang, "gsm8k", question, gold, files.problem_prefix)
 
     return aligned(files, GSM8K, languages, record, slice(t * limit, (t + 1) * limit))
 
 
-def record_of(example: str, lang: str, kind: str, text: str, gold: str | None = None) -> Prompt:
-    """The record of an instruction or, with its ``gold`` number, of a word problem, asked as the paper asks."""
-    record: Prompt = {
+def record_of(example: str, lang: str, kind: str, text: str) -> Prompt:
+    """The record of an instruction."""
+    return {
         "id": example,
         "lang": lang,
         "family": "instruction",
@@ -217,10 +223,13 @@ def record_of(example: str, lang: str, kind: str, text: str, gold: str | None = 
         "problem": example,
         "prompt": text,
     }
-    if gold is None:
-        return record
-    prompt = ARITHMETIC_PROMPT.format(language=NAMES[lang], question=text)
-    return {**record, "family": "arithmetic", "prompt": prompt, "question": text, "gold": gold}
+
+
+def problem_of(example: str, lang: str, kind: str, question: str, gold: str, prefix: str = PROBLEM_PREFIX) -> Prompt:
+    """The record of a word problem, asked as the paper asks: ``prefix`` names the language of the answer."""
+    prompt = f"{prefix.replace('{language}', NAMES[lang])}\n\n{question}"
+    record = record_of(example, lang, kind, prompt)
+    return {**record, "family": "arithmetic", "question": question, "gold": gold}
 
 
 def aligned(files: Files, layout: str, languages: Sequence[str], record: Build, chosen: slice) -> DataSet:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM
-from ldr_utils.data.files import Files, Row, aligned, languages_published, record_of
+from ldr_utils.data.files import Files, Row, aligned, languages_published, problem_of, record_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.records import DataSet, Prompt
 
@@ -59,7 +59,8 @@ def read_mgsm(files: Files, languages: Sequence[str], limit: int | None) -> Data
     """MGSM's problems, with their gold numbers."""
 
     def record(row: Row, position: int, lang: str) -> Prompt:
-        return record_of(f"mgsm-{position:04d}", lang, "mgsm", row.text("query"), row.number("response"))
+        question, gold = row.text("query"), row.number("response")
+        return problem_of(f"mgsm-{position:04d}", lang, "mgsm", question, gold, files.problem_prefix)
 
     return aligned(files, MGSM, languages, record, slice(limit))
 

@@ -20,8 +20,9 @@ from ldr_utils.judges.reply import (
     unusable_status,
     without_thoughts,
 )
-from ldr_utils.policy.generate import batches_by_length, stop_ids
-from ldr_utils.policy.load import Policy, load_tokenizer, load_weights
+from ldr_utils.policy.chat import Settings
+from ldr_utils.policy.generate import batches_by_length, own_decoding
+from ldr_utils.policy.load import Policy, load_chat, load_weights
 from ldr_utils.study.params import JudgeParams
 
 LEAST_MASS = 0.01  # of all labels together: below it the model is about to say something else first
@@ -149,6 +150,11 @@ class LocalModel:
         return self._policy
 
 
+def judge_settings(template_kwargs: Mapping[str, Any]) -> Settings:
+    """What a judge's chat template is told; the judge may think before its verdict."""
+    return Settings(dict(template_kwargs), thinks=True)
+
+
 def load_judge(name: str, template_kwargs: Mapping[str, Any] | None = None) -> Policy:
     """Load a chat model for judging; it generates greedily, whatever its own files ask for.
 
@@ -162,15 +168,14 @@ def load_judge(name: str, template_kwargs: Mapping[str, Any] | None = None) -> P
     Raises
     ------
     InputError
-        When it cannot be loaded, or has no chat template or no end-of-turn token.
+        When it cannot be loaded or spoken to.
     """
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM
 
     model = load_weights(AutoModelForCausalLM, "judge_model", name, "auto")
-    tokenizer = load_tokenizer(name, "judge_model")
-    stops = sorted(stop_ids(model.generation_config, tokenizer))
-    model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=tokenizer.pad_token_id)
-    return Policy(model.eval(), tokenizer, dict(template_kwargs or {}))
+    chat = load_chat(name, "judge_model", judge_settings(template_kwargs or {}))
+    model.generation_config = own_decoding(model.generation_config, chat)
+    return Policy(model.eval(), chat)
 
 
 def read_next_token(probabilities: Any, tokenizer: Any, labels: Labels) -> Reply | None:

@@ -14,7 +14,7 @@ from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Completion, Generator, Request, decode, generate_file
-from ldr_utils.policy.load import base_source, load_weights, missing_folder, unloadable
+from ldr_utils.policy.load import base_source, load_weights, missing_folder, revision_of, unloadable
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl
@@ -70,7 +70,7 @@ def open_translator(params: TranslationParams) -> Iterator[Translator]:
         finally:
             translator.close()
         return
-    with open_generator(params.model_copy(update={"base_model": params.translator}), 0) as generator:
+    with open_generator(params, 0, "translator") as generator:
         yield ChatTranslator(generator)
 
 
@@ -85,7 +85,8 @@ def is_seq2seq(name: str) -> bool:
     from transformers import AutoConfig
 
     try:
-        return bool(AutoConfig.from_pretrained(base_source(name), trust_remote_code=False).is_encoder_decoder)
+        config = AutoConfig.from_pretrained(base_source(name), revision=revision_of(name), trust_remote_code=False)
+        return bool(config.is_encoder_decoder)
     except (OSError, ValueError) as error:
         raise unloadable("translator", name, error) from None
 
@@ -119,11 +120,14 @@ class Seq2SeqTranslator:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         torch.set_num_threads(params.threads)
-        model = load_weights(AutoModelForSeq2SeqLM, "translator", params.translator, params.dtype)
+        name = params.translator
+        model = load_weights(AutoModelForSeq2SeqLM, "translator", name, params.dtype)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(base_source(params.translator), trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(
+                base_source(name), revision=revision_of(name), trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
-            raise unloadable("translator", params.translator, error) from None
+            raise unloadable("translator", name, error) from None
         return cls(model.eval(), tokenizer, params)
 
     def translate(self, responses: Sequence[Text], source: str, target: str, path: Path) -> list[Translation]:
@@ -196,8 +200,8 @@ class Direction:
                 do_sample=False,
                 num_beams=1,
                 max_length=None,
-                max_new_tokens=min(params.max_new_tokens, model.config.max_position_embeddings - 1),
-                repetition_penalty=params.repetition_penalty,
+                max_new_tokens=min(params.decoding.max_new_tokens, model.config.max_position_embeddings - 1),
+                repetition_penalty=params.decoding.repetition_penalty,
                 forced_bos_token_id=self.target_id,
             )
         # every row opens with the decoder's start token and the target language

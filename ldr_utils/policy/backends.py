@@ -10,14 +10,15 @@ from importlib.util import find_spec
 from typing import Literal, TypeVar
 
 from ldr_utils.policy.generate import Completion, Generator
+from ldr_utils.policy.load import ModelKey
 from ldr_utils.policy.transformers import TransformersGenerator
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import DecodingParams
+from ldr_utils.study.params import BackendParams
 
 Capability = tuple[int, int]  # of a CUDA GPU; (0, 0) without one
 NO_GPU: Capability = (0, 0)
 VLLM_CAPABILITY: Capability = (8, 0)  # below: no bfloat16, and few of vLLM's attention kernels
-P = TypeVar("P", bound=DecodingParams)
+P = TypeVar("P", bound=BackendParams)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Choice:
         return f"backend {self.name}: {self.reason}"
 
 
-def choose_backend(params: DecodingParams, has_vllm: bool, capability: Capability) -> Choice:
+def choose_backend(params: BackendParams, has_vllm: bool, capability: Capability) -> Choice:
     """The backend for ``params`` on a machine.
 
     ``auto`` is vLLM where it is installed and the GPU is new enough for it, but never where that would change the
@@ -40,7 +41,7 @@ def choose_backend(params: DecodingParams, has_vllm: bool, capability: Capabilit
 
     Parameters
     ----------
-    params : DecodingParams
+    params : BackendParams
         What is asked for.
     has_vllm : bool
         Whether vLLM can be imported.
@@ -90,19 +91,22 @@ def settle_backend(params: P) -> P:
 
 
 @contextmanager
-def open_generator(params: DecodingParams, t: int) -> Iterator[Generator]:
-    """M_t, ready to complete prompts; its memory is free again at the end of the ``with`` block.
+def open_generator(params: BackendParams, t: int, key: ModelKey = "base_model") -> Iterator[Generator]:
+    """M_t, ready to complete prompts, or another chat model that the study names.
 
+    Its memory is free again at the end of the ``with`` block.
     The model is loaded when the first prompt comes: a stage that finds all of its answers does not pay for it.
 
     Parameters
     ----------
-    params : DecodingParams
+    params : BackendParams
         ``backend: auto`` is settled here where it was not before.
     t : int
         0 for the base model; above, with the adapter of the run folder.
+    key : str
+        The parameter that names the model.
     """
-    generator = _OnDemand(params, t)
+    generator = _OnDemand(params, t, key)
     try:
         yield generator
     finally:
@@ -112,8 +116,8 @@ def open_generator(params: DecodingParams, t: int) -> Iterator[Generator]:
 class _OnDemand:
     """A generator that is loaded when it is first asked for something."""
 
-    def __init__(self, params: DecodingParams, t: int) -> None:
-        self.params, self.t = params, t
+    def __init__(self, params: BackendParams, t: int, key: ModelKey) -> None:
+        self.params, self.t, self.key = params, t, key
 
     @cached_property
     def loaded(self) -> Generator:
@@ -121,7 +125,7 @@ class _OnDemand:
 
         params = settle_backend(self.params) if self.params.backend == "auto" else self.params
         kind = VllmGenerator if params.backend == "vllm" else TransformersGenerator
-        return kind.load(params, self.t)
+        return kind.load(params, self.t, self.key)
 
     @property
     def batch_size(self) -> int:

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from ldr_utils.policy.chat import Chat, spoken
 from ldr_utils.study.jsonl import append_jsonl, read_finished_lines, write_jsonl, write_text
 from ldr_utils.study.progress import say, track
 from ldr_utils.study.provenance import digest
 from ldr_utils.study.records import ByLanguage, Exchange, Prompt, Record, Response
 
 ASKED = "requests.json"  # beside answers: checksums of what each file answers
+UNHEARD = {  # fields of a generation config that say nothing on how an answer comes about, or that are taken over
+    *("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id", "use_cache", "return_dict_in_generate"),
+    *("_from_model_config", "transformers_version", "cache_implementation"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,19 +77,45 @@ def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[k : k + size] for k in range(0, len(order), size)]
 
 
-def stop_ids(generation_config: Any, tokenizer: Any) -> set[int]:
-    """Tokens that end an answer: those of the generation config (chat models may list several), and the tokenizer's."""
+def own_decoding(generation_config: Any, chat: Chat) -> Any:
+    """A generation config with stop and pad tokens alone: how answers come about is what the parameters say.
+
+    Whatever else a model's own config asks for (sampling, suppressed or forced tokens) is named once.
+
+    Parameters
+    ----------
+    generation_config : GenerationConfig
+        The model's own.
+    chat : Chat
+        How the model is spoken to.
+    """
+    from transformers import GenerationConfig
+
+    asked = {key: value for key, value in generation_config.to_diff_dict().items() if value not in (None, False)}
+    if ignored := sorted(asked.keys() - UNHEARD):
+        values = ", ".join(f"{key}: {asked[key]}" for key in ignored)
+        say(f"{chat.where}: its generation_config.json asks for {values}; ignored: decoding is what the parameters say")
+    stops = sorted(stop_ids(generation_config, chat))
+    return GenerationConfig(eos_token_id=stops, pad_token_id=chat.tokenizer.pad_token_id)
+
+
+def stop_ids(generation_config: Any, chat: Chat) -> set[int]:
+    """Tokens that end an answer: the template's end of turn, the tokenizer's end, those of the generation config."""
     listed = generation_config.eos_token_id
     ids = listed if isinstance(listed, list) else [listed]
-    return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}
+    return {token for token in (*ids, chat.tokenizer.eos_token_id, chat.end) if token is not None}
 
 
 def decode(ids: Sequence[int], tokenizer: Any, stops: set[int]) -> Completion:
-    """The completion in ``ids``: what comes before the first token of ``stops``, finished if there is one."""
+    """The completion in ``ids``: what comes before the first token of ``stops``, finished if there is one.
+
+    What a model thought before it answered is no part of the text, though its tokens count. Where a thought never came
+    to its end there is no answer: the text is empty, and not finished.
+    """
     end = next((k for k, token in enumerate(ids) if token in stops), None)
     kept = list(ids[:end])
-    text = tokenizer.decode(kept, skip_special_tokens=True).strip()
-    return Completion(text, len(kept), end is not None)
+    text = spoken(kept, tokenizer)
+    return Completion(text or "", len(kept), end is not None and text is not None)
 
 
 def generate_file(generator: Generator, requests: list[Request], path: Path, what: str) -> list[Record]:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ldr_utils.policy.chat import MOMENT, PLAIN, Chat, Message, Settings, read_chat
+from ldr_utils.policy.generate import own_decoding
+from ldr_utils.policy.gpu import check_reach
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.manifests import manifests, read_manifest
 from ldr_utils.study.params import ModelParams
 from ldr_utils.study.paths import ROOT, Run, from_root
+from ldr_utils.study.progress import say
+from ldr_utils.study.provenance import LOADED
+
+ModelKey = Literal["base_model", "translator", "judge_model", "second_judge_model"]  # parameters that name a model
 
 
 @dataclass
@@ -19,48 +27,64 @@ class Policy:
     """A model M_t ready for use."""
 
     model: Any
-    tokenizer: Any
-    template_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat: Chat
 
-    def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
-        """Token ids of a chat prompt that ends where the assistant's answer begins.
+    @property
+    def tokenizer(self) -> Any:
+        return self.chat.tokenizer
 
-        The template writes the beginning-of-sequence token where the model has one; tokenising adds no second one.
-        ``prefill`` starts the assistant's answer. Text is never a control token: a ``<|im_end|>`` that stands in a
-        message does not end its turn.
-        """
-        mark = _unused("".join(message["content"] for message in messages))
-        marked = [m | {"content": self._spelled.sub(rf"{mark}\g<0>{mark}", m["content"])} for m in messages]
-        told: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False, **self.template_kwargs}
-        text = self.tokenizer.apply_chat_template(marked, **told) + prefill
-        parts = text.split(mark)  # one, or every second one is a control token that a message spells out
-        return [token for k, part in enumerate(parts) for token in self._ids(part, plain=k % 2 == 1)]
+    def prompt_ids(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
+        """As `Chat.prompt_ids`."""
+        return self.chat.prompt_ids(messages, prefill)
 
     def completion_ids(self, completion: str) -> list[int]:
-        """Token ids of a completion, closed by the end-of-turn token."""
-        return [*self._ids(completion, plain=True), self.tokenizer.eos_token_id]
-
-    @cached_property
-    def _spelled(self) -> re.Pattern[str]:
-        """Every control token of the tokenizer, as text."""
-        known = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
-        names = sorted(known | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, names)) or "(?!)")
-
-    def _ids(self, text: str, plain: bool) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=plain).input_ids
-        return ids
+        """As `Chat.completion_ids`."""
+        return self.chat.completion_ids(completion)
 
 
-def _unused(text: str) -> str:
-    """A private-use character that ``text`` does not have."""
-    return next(mark for mark in map(chr, range(0xF0000, 0x10FFFE)) if mark not in text)
+def base_source(name: str) -> str:
+    """A folder of the repository or of the machine when it exists, otherwise a hub name, without its revision."""
+    local = from_root(name)
+    return str(local) if os.path.exists(local) else name.partition("@")[0]
 
 
-def base_source(base_model: str) -> str:
-    """A folder of the repository or of the machine when it exists, otherwise a hub name."""
-    local = from_root(base_model)
-    return str(local) if os.path.exists(local) else base_model
+def revision_of(name: str) -> str:
+    """The commit, tag or branch that a name asks for (``owner/name@v1.0``); a folder has no other than its own."""
+    return name.partition("@")[2] or "main" if not os.path.exists(from_root(name)) else "main"
+
+
+def commit_of(name: str) -> str | None:
+    """The commit of a hub model that was loaded, as the hub's cache has it; None for a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if os.path.exists(from_root(name)):
+        return None
+    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
+    return Path(cached).parent.name if isinstance(cached, str) else None
+
+
+def record(key: str, name: str, run_dir: str, chat: Chat) -> None:
+    """Note for the stage's manifest which commit of a model was loaded and how it is spoken to.
+
+    Raises
+    ------
+    InputError
+        When an earlier stage of the run had another commit of the same name.
+    """
+    here = commit_of(name)
+    for path in manifests(Run.at(run_dir).root) if here else []:
+        manifest = read_manifest(path)
+        there = manifest.get("models", {}).get(key)
+        if there not in (None, here) and manifest["params"].get(key) == name:
+            now = f"{name} is now at {here}, {manifest['stage']} of this run had {there}"
+            raise InputError(f"{key}: {now}; pin it: {key}: {base_source(name)}@{there}")
+    if here:
+        LOADED["models"][key] = here
+    LOADED["chat"][key] = {
+        "end_of_turn": chat.tokenizer.convert_ids_to_tokens(chat.end),
+        "pad": chat.tokenizer.pad_token,
+        "told_the_time": MOMENT.isoformat() if chat.dated else None,
+    }
 
 
 def unloadable(key: str, name: str, error: Exception) -> InputError:
@@ -94,8 +118,10 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
     from safetensors import SafetensorError
 
     try:
+        check_reach(f"{key}: {name}", kind, base_source(name))
         return kind.from_pretrained(
             base_source(name),
+            revision=revision_of(name),
             dtype=choose_dtype(dtype),
             device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
             quantization_config=quantization,
@@ -109,25 +135,50 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
 def load_tokenizer(name: str, key: str = "base_model") -> Any:
     """Tokenizer of a chat model, padding on the left; ``key`` is the parameter that names the model.
 
+    What pads where the tokenizer names nothing: the unknown token, as Llama 2's users do, or one that is reserved;
+    where there is only the end of turn, that. No pad is attended to, trained on or counted by the repetition penalty.
+
     Raises
     ------
     InputError
-        When it cannot be loaded, has no chat template or no end-of-turn token.
+        When it cannot be loaded.
     """
     from transformers import AutoTokenizer
 
-    source = base_source(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            base_source(name), revision=revision_of(name), padding_side="left", trust_remote_code=False
+        )
     except Exception as error:  # the Rust tokenizers raise nothing more special
         raise unloadable(key, name, error) from None
-    if tokenizer.chat_template is None:
-        raise InputError(f"{key}: {name} has no chat template; use the instruction-tuned version")
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"{key}: {name} has no end-of-sequence token; use the instruction-tuned version")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        control = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        reserved = [token for token in control if re.search("pad|reserved|unused", token, re.IGNORECASE)]
+        tokenizer.pad_token = next((own for own in (tokenizer.unk_token, *reserved) if own), tokenizer.eos_token)
     return tokenizer
+
+
+def load_chat(name: str, key: str = "base_model", settings: Settings = PLAIN) -> Chat:
+    """How a model is spoken to: its tokenizer and what its chat template makes of a conversation.
+
+    Raises
+    ------
+    InputError
+        When the tokenizer or the model's config cannot be loaded, and as `chat.read_chat`.
+    """
+    from transformers import AutoConfig
+
+    tokenizer = load_tokenizer(name, key)
+    try:
+        config = AutoConfig.from_pretrained(base_source(name), revision=revision_of(name), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise unloadable(key, name, error) from None
+    return read_chat(tokenizer, settings, f"{key}: {name}", config.get_text_config().vocab_size)
+
+
+def settings_of(params: ModelParams, key: str) -> Settings:
+    """What a model of the study is told: M_t what the parameters say, any other nothing but to answer at once."""
+    return Settings.of(params) if key == "base_model" else PLAIN
 
 
 def choose_dtype(name: str) -> Any:
@@ -141,8 +192,8 @@ def choose_dtype(name: str) -> Any:
     return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
 
 
-def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
-    """Load M_t of the study.
+def load_policy(params: ModelParams, t: int, trainable: bool = False, key: ModelKey = "base_model") -> Policy:
+    """Load M_t of the study, or another chat model that it names.
 
     Parameters
     ----------
@@ -152,16 +203,21 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         0 for the base model; above, the adapter of the run folder is put on it.
     trainable : bool
         Whether the adapter will be trained further.
+    key : str
+        The parameter that names the model.
 
     Raises
     ------
     InputError
-        When the base model cannot be loaded, or the adapter is missing or not one of this model.
+        When the model cannot be loaded or spoken to, or the adapter is missing, not one of this model, or without
+        effect.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     torch.set_num_threads(params.threads)
+    name = getattr(params, key)
+    chat = load_chat(name, key, settings_of(params, key))  # before the weights, which take longer
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -169,12 +225,15 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False) -> Policy:
         bnb_4bit_compute_dtype=choose_dtype(params.dtype),
     )
     quantization = nf4 if params.quantization == "nf4" else None
-    model = load_weights(AutoModelForCausalLM, "base_model", params.base_model, params.dtype, quantization)
+    model = load_weights(AutoModelForCausalLM, key, name, params.dtype, quantization)
+    model.generation_config = own_decoding(model.generation_config, chat)
+    record(key, name, params.run_dir, chat)
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
-    if t > 0:
-        model = _with_adapter(model, Run.at(params.run_dir).stage(t, "adapter", params.arm), trainable)
-    return Policy(model.train() if trainable else model.eval(), load_tokenizer(params.base_model))
+    if adapter := params.adapter(t):
+        model = _with_adapter(model, adapter, trainable).eval()
+        check_effect(adapter, "transformers", *_with_and_without(model, chat))
+    return Policy(model.train() if trainable else model.eval(), chat)
 
 
 def _ready_for_qlora(model: Any) -> Any:
@@ -211,6 +270,62 @@ def _with_adapter(model: Any, adapter: Path, trainable: bool) -> Any:
     return policy
 
 
+def _with_and_without(model: Any, chat: Chat) -> tuple[list[float], list[float]]:
+    """The log-probabilities of a prompt's tokens with the adapter that ``model`` has, and without it."""
+    import torch
+
+    ids = torch.tensor([chat.prompt_ids(PROBE)], device=model.device)
+
+    def logprobs() -> list[float]:
+        with torch.inference_mode():
+            found = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+        return [float(value) for value in found.gather(1, ids[0, 1:, None]).flatten()]
+
+    with model.disable_adapter():
+        without = logprobs()
+    return logprobs(), without
+
+
+def not_finite(where: str, dtype: str) -> InputError:
+    """What to say when a model's logits are no numbers, in the precision ``dtype``."""
+    narrow = dtype.endswith("float16") and not dtype.endswith("bfloat16")
+    remedy = (
+        "set dtype to float32, or to bfloat16 on a GPU that has it" if narrow else "its weights are broken: get anew"
+    )
+    return InputError(f"{where}: its logits are not finite in {dtype.removeprefix('torch.')}; {remedy}")
+
+
+def check_effect(adapter: Path, engine: str, having: list[float], without: list[float]) -> None:
+    """See to it that an adapter does something: an engine passes over layers that it knows by other names.
+
+    Parameters
+    ----------
+    adapter : Path
+        Its folder.
+    engine : str
+        What answers with it.
+    having, without : list of float
+        Log-probabilities of a prompt's tokens with the adapter and without it.
+
+    Raises
+    ------
+    InputError
+        When they are the same although the adapter is not zero.
+    """
+    from safetensors import safe_open
+
+    if having != without:
+        return
+    with safe_open(str(adapter / "adapter_model.safetensors"), "pt") as file:
+        zero = not any(file.get_tensor(name).any() for name in file.keys() if "lora_B" in name)  # noqa: SIM118
+    if zero:
+        say(f"{adapter}: all of its weights are zero: its model is the one that it was put on")
+        return
+    other = "vllm" if engine == "transformers" else "transformers"
+    raise InputError(f"{adapter}: changes nothing in {engine}, which ignores its layers; set backend to {other}")
+
+
+PROBE = [{"role": "user", "content": "What is 17 + 25? Answer in a short sentence, then say it in German and in Thai."}]
 RECIPES = {
     "models/smollm2-135m-instruct": "make it with python -m ldr_utils.commands.smollm2"
 }  # folders that do not ship
@@ -220,6 +335,6 @@ def missing_folder(name: str) -> str | None:
     """Why ``name`` can be neither a model folder nor a hub name (which is not looked up here), or None."""
     if os.path.exists(from_root(name)):  # where pathlib raises: a name too long, a folder that may not be read
         return None
-    if re.fullmatch(r"[\w-]+/[\w.-]+", name) and not (ROOT / name.split("/")[0]).exists():
+    if re.fullmatch(r"[\w-]+/[\w.-]+(@[\w./-]+)?", name) and not (ROOT / name.split("/")[0]).exists():
         return None
     return f"{name} does not exist; {RECIPES.get(name, 'give a model folder or a hub name (owner/name)')}"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import gc
 
 from ldr_utils.policy.generate import Completion, decode, stop_ids
-from ldr_utils.policy.load import Policy, load_policy
-from ldr_utils.study.params import DecodingParams
+from ldr_utils.policy.load import ModelKey, Policy, load_policy
+from ldr_utils.study.params import BackendParams
 
 
 class TransformersGenerator:
     """``generate`` of transformers, one padded batch after the other: runs anywhere, NF4 included."""
 
-    def __init__(self, policy: Policy, params: DecodingParams) -> None:
+    def __init__(self, policy: Policy, params: BackendParams) -> None:
         self.policy, self.params = policy, params
         self.batch_size = params.batch_size
 
     @classmethod
-    def load(cls, params: DecodingParams, t: int) -> TransformersGenerator:
-        return cls(load_policy(params, t), params)
+    def load(cls, params: BackendParams, t: int, key: ModelKey = "base_model") -> TransformersGenerator:
+        return cls(load_policy(params, t, key=key), params)
 
     def prompt_ids(self, messages: list[dict[str, str]], prefill: str = "") -> list[int]:
         return self.policy.prompt_ids(messages, prefill)
@@ -34,7 +34,7 @@ class TransformersGenerator:
         torch.cuda.empty_cache()  # does nothing without a GPU
 
 
-def complete(policy: Policy, prompts: list[list[int]], params: DecodingParams) -> list[Completion]:
+def complete(policy: Policy, prompts: list[list[int]], params: BackendParams) -> list[Completion]:
     """Complete one batch greedily (temperature 0, as in the paper), with transformers.
 
     Parameters
@@ -43,24 +43,31 @@ def complete(policy: Policy, prompts: list[list[int]], params: DecodingParams) -
         The model to ask.
     prompts : list of list of int
         Token ids, one list a prompt.
-    params : DecodingParams
+    params : BackendParams
         Length limit and repetition penalty.
+
+    Raises
+    ------
+    InputError
+        When the model's logits are not finite.
     """
     import torch
+    from transformers import LogitsProcessorList
 
-    tokenizer = policy.tokenizer
-    padded = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(policy.model.device)
+    from ldr_utils.policy.logits import Finite, PenaltyOfText
+
+    model, tokenizer = policy.model, policy.tokenizer
+    padded = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
+    processors = LogitsProcessorList([Finite(policy.chat.where, model.dtype)])
+    if params.decoding.repetition_penalty != 1:
+        processors.append(PenaltyOfText(params.decoding.repetition_penalty, padded["attention_mask"]))
     with torch.inference_mode():
-        output = policy.model.generate(
+        output = model.generate(
             **padded,
             do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            max_new_tokens=params.max_new_tokens,
-            repetition_penalty=params.repetition_penalty,
-            pad_token_id=tokenizer.pad_token_id,
+            max_new_tokens=params.decoding.max_new_tokens,
+            logits_processor=processors,
         )
     width = padded["input_ids"].shape[1]
-    stops = stop_ids(policy.model.generation_config, tokenizer)
+    stops = stop_ids(model.generation_config, policy.chat)
     return [decode(row[width:].tolist(), tokenizer, stops) for row in output]

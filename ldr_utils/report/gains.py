@@ -136,12 +136,21 @@ def gains(runs: Sequence[Run], params: ReportParams) -> pd.DataFrame:
     for task in TEST_SETS:
         scores = {model: problem_scores(runs, task, *model) for model in models(params)}
         for step, after, before in steps(params):
-            for name, wanted in groups(params).items():
-                found = group_gain(scores[after], scores[before], wanted, params.seed)
-                if found:  # real test sets are not made in every language
-                    own = {"task": task, "step": step, "languages": name + found.pop("only")}
-                    rows.append(own | found | {"paper": paper_gain(task, name, *step.split(" - "))})
+            rows += step_gains(task, step, scores[after], scores[before], params)
     return corrected(pd.DataFrame(rows))
+
+
+def step_gains(
+    task: str, step: str, after: pd.DataFrame, before: pd.DataFrame, params: Common, with_paper: bool = True
+) -> list[dict[str, Any]]:
+    """Rows of ``gains`` of two models, p not yet corrected; ``step`` names them, such as ``M1 - M0``."""
+    rows = []
+    for name, wanted in groups(params).items():
+        if found := group_gain(after, before, wanted, params.seed):  # real test sets are not made in every language
+            own = {"task": task, "step": step, "languages": name + found.pop("only")}
+            paper = paper_gain(task, name, *step.split(" - ")) if with_paper else float("nan")
+            rows.append(own | found | {"paper": paper})
+    return rows
 
 
 def group_gain(after: pd.DataFrame, before: pd.DataFrame, wanted: list[str], seed: int) -> dict[str, Any]:
@@ -256,9 +265,9 @@ def summary_markdown(table: pd.DataFrame) -> str:
         "p (Holm)",
         "significant",
         "n",
-        "paper (Llama-3-8B)",
     ]
-    return markdown(rows[columns])
+    beside = ["paper (Llama-3-8B)"] if table["paper"].notna().any() else []
+    return markdown(rows[columns + beside])
 
 
 def losses(table: pd.DataFrame) -> str:

@@ -21,5 +21,16 @@ def values(task: str, metric: str) -> pd.DataFrame:
     return wide.loc[list(dict.fromkeys(chosen.model)), list(dict.fromkeys(chosen.lang))]
 
 
+def rivals() -> pd.DataFrame:
+    """What Implicit Cross-Lingual Rewarding reported on X-AlpacaEval: ``icr.csv``, read by eye from a picture.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``languages`` (those of the average), ``lc_win_rate``, ``win_rate`` (percent; NaN: not reported).
+    """
+    return pd.read_csv(Path(__file__).with_name("icr.csv"), comment="#")
+
+
 def _everything() -> pd.DataFrame:
     return pd.read_csv(Path(__file__).with_name("paper.csv"))

@@ -86,9 +86,9 @@ def reward_summary(rewards: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     return table.join(unusable(rewards)).reindex(languages)
 
 
-def answers_are_its_own(params: ArmParams) -> bool:
+def answers_are_its_own(t: int, arm: str) -> bool:
     """Whether the answers behind an arm's pairs are of a model of its own: M_0's are those of the main arm."""
-    return params.t > 0 or params.arm == MAIN
+    return t > 0 or arm == MAIN
 
 
 def result_rows(scores: pd.DataFrame | None, rewards: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -23,6 +25,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.paths import Run
 from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -33,6 +36,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Price = Annotated[float, Field(ge=0)]
 Source = Literal["micro", "published"]
 P = TypeVar("P", bound="_Params")
+LONGEST_PROSE = 4000  # characters
+OURS_TO_RENDER = {  # what `policy.chat` or transformers gives to a template, or to the code that renders it
+    *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize"),
+    *("continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs", "strftime_now"),
+}
 
 
 def _known_arm(name: str, info: ValidationInfo) -> str:
@@ -47,9 +56,28 @@ def _usable(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _prose(text: str, info: ValidationInfo) -> str:
+    if not text.replace("\n", "").isprintable() or len(text) > LONGEST_PROSE:
+        raise ValueError(f"{info.field_name}: has control characters or over {LONGEST_PROSE:,} characters; correct it")
+    return text
+
+
+def _for_a_template(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Variables of a chat template: names that nothing else is called by, and values that YAML writes in one word."""
+    for name, value in values.items():
+        if not name.isidentifier() or name in OURS_TO_RENDER:
+            raise ValueError(f"{info.field_name}: {SHORT.repr(name)} is no variable of a chat template; remove it")
+        if not isinstance(value, bool | int | float | str) or value in (math.inf, -math.inf) or value != value:
+            raise ValueError(f"{info.field_name}: {name}: give true, false, a number or a text")
+    return values
+
+
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ArmName = Annotated[str, AfterValidator(_known_arm)]
-PathText = Annotated[str, AfterValidator(_usable)]  # a path or the name of a model; mostly it may be empty
+# A path or the name of a model; mostly it may be empty. No shell expands the ``~`` of a params file.
+PathText = Annotated[str, AfterValidator(_usable), AfterValidator(os.path.expanduser)]
+Prose = Annotated[str, AfterValidator(_prose)]  # a text for the model
+TemplateValues = Annotated[dict[str, Any], AfterValidator(_for_a_template)]
 SECRETIVE = {"judge_url", "judge_key_env"}  # where a key could have been written: no message repeats the value
 SHORT = Repr()  # YAML aliases can make a value that is too large to show
 SHORT.maxlevel, SHORT.maxstring = 2, 80
@@ -133,11 +161,14 @@ class DataParams(IterationParams):
     )
     mgsm_problems: Rows = param(150, "word problems in the test set (all of MGSM: 250)")
     alpaca_prompts: Rows = param(100, "instructions in the test set (all of X-AlpacaEval: 805)")
+    problem_prefix: Prose = param("", "published only: opens a word problem, in place of our words; may say {language}")
 
     @model_validator(mode="after")
     def _keys_belong_to_the_source(self) -> Self:
         """A notebook is always given every key, so that only a value other than the default shows what was meant."""
-        of_other = {"micro": ["data_dir", "train_set"], "published": ["arithmetic_share"]}[self.source]
+        of_other = {"micro": ["data_dir", "train_set", "problem_prefix"], "published": ["arithmetic_share"]}[
+            self.source
+        ]
         for key in of_other:
             if getattr(self, key) != DataParams.model_fields[key].default:
                 raise ValueError(f"{key}: has no meaning with source: {self.source}; remove it or change source")
@@ -165,7 +196,15 @@ class ModelParams(ArmParams):
     base_model: PathText = param("models/micro", "folder or hub name of M_0 (models/micro: made by 00_base_model)")
     quantization: Literal["none", "nf4"] = param("none", "none, or nf4 for 4-bit weights (QLoRA)")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = param("auto", "auto, float32, bfloat16 or float16")
+    system_prompt: Prose = param("", "what M_t is told before every conversation; empty: what its template does")
+    chat_template_kwargs: TemplateValues = param(
+        {}, "variables of M_t's chat template, such as {enable_thinking: false}"
+    )
     threads: Positive = param(2, "processor threads of the model", machine=True)
+
+    def adapter(self, t: int) -> Path | None:
+        """Folder of the adapter that makes M_t of the base model; M_0 has none."""
+        return Run.at(self.run_dir).stage(t, "adapter", self.arm) if t > 0 else None
 
 
 class BatchParams(ModelParams):
@@ -174,13 +213,19 @@ class BatchParams(ModelParams):
     batch_size: Positive = param(100, "transformers only: prompts put to the model at once")
 
 
-class DecodingParams(BatchParams):
-    """Stages that generate (greedily, as the paper does)."""
+Penalty = Annotated[float, Field(gt=0)]
 
-    max_new_tokens: Positive = param(110, "longest answer in tokens (paper: 2,400)")
-    repetition_penalty: Annotated[float, Field(gt=0)] = param(
-        1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
-    )
+
+class Decoding(NamedTuple):
+    """How answers come about, greedily as in the paper: nothing else that a model's own files ask for plays a part."""
+
+    max_new_tokens: int
+    repetition_penalty: float
+
+
+class BackendParams(BatchParams):
+    """Stages that generate; ``decoding`` has what is theirs of the parameters with that name in them."""
+
     backend: Literal["auto", "transformers", "vllm"] = param(
         "auto", "transformers, vllm (not quantised), or auto: vllm on a GPU of capability 8.0"
     )
@@ -191,20 +236,43 @@ class DecodingParams(BatchParams):
         0, "vllm only: longest prompt and answer together, in tokens; 0 is what the model allows"
     )
 
+    @property
+    def decoding(self) -> Decoding:
+        raise NotImplementedError
+
+
+class DecodingParams(BackendParams):
+    """Stages whose answers M_t learns from, and its alignment tax."""
+
+    max_new_tokens: Positive = param(110, "longest answer in tokens (paper: 2,400)")
+    repetition_penalty: Penalty = param(
+        1.0, "above 1 discourages repeating (paper: 1.1; a tiny model's arithmetic must repeat)"
+    )
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.max_new_tokens, self.repetition_penalty)
+
 
 class GenerationParams(DecodingParams):
     """02_generation."""
 
 
-class TranslationParams(DecodingParams):
+class TranslationParams(BackendParams):
     """03_translation: ``translator`` is M_t itself, or the folder or hub name of another model."""
 
-    translator: Annotated[str, Field(min_length=1), AfterValidator(_usable)] = param(
+    translator: Annotated[PathText, Field(min_length=1)] = param(
         "self", "self (M_t, as in the paper), or folder or hub name of a chat or a seq2seq model (NLLB)"
     )
+    translation_max_new_tokens: Positive = param(110, "longest translation in tokens (authors' release: 4,096)")
+    translation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.0)")
     round_trip_sample: Count = param(
         50, "translations a language that are translated back and compared (chrF); 0 for none", kept=False
     )
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.translation_max_new_tokens, self.translation_repetition_penalty)
 
 
 class JudgeParams(Common):
@@ -227,7 +295,7 @@ class JudgeParams(Common):
     judge_max_tokens: Positive = param(
         2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
     )
-    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+    judge_template_kwargs: TemplateValues = param(
         {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
     )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
@@ -379,8 +447,25 @@ class MtBenchQuestions(Common):
     )
 
 
-class AnswersParams(DecodingParams, MtBenchQuestions):
+class AnswersParams(BackendParams, MtBenchQuestions):
     """05b_answers: M_t answers every test set of the study."""
+
+    evaluation_max_new_tokens: Positive = param(110, "longest answer to a test set (authors' release: 2,048)")
+    evaluation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.1)")
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.evaluation_max_new_tokens, self.evaluation_repetition_penalty)
+
+
+class ReleasedParams(AnswersParams):
+    """``ldr evaluate``: one model that answers, whoever trained it."""
+
+    adapter_folder: str = param("", "LoRA adapter on base_model; empty for none", kept=False)
+    weights: str = param("", "what the weights are: a commit of the hub, or a checksum of the files")
+
+    def adapter(self, t: int) -> Path | None:
+        return Path(self.adapter_folder) if self.adapter_folder else None
 
 
 class MtBenchParams(ArmParams, JudgeParams, MtBenchQuestions):
@@ -492,6 +577,12 @@ class StudyParams(
         return {key: value for key, value in self.for_arm(arm).items() if key in fields}
 
 
+class EvaluateParams(StudyParams):
+    """A params file of ``ldr evaluate``: what a study says of data, decoding and judge, and the models to evaluate."""
+
+    models: list[PathText] = param([], "NAME=MODEL, or MODEL: folder, hub name, or BASE+ADAPTER", kept=False)
+
+
 def machine_params(schema: type[BaseModel]) -> set[str]:
     """Names of the parameters that say where, how fast and at what price a stage runs, not what it computes."""
     return _marked(schema, "machine")
@@ -511,7 +602,8 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
     With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
-    other one may not extend a third: who reads a study should have two files to open at most.
+    other one may not extend a third: who reads a study should have two files to open at most. A file that names
+    ``models`` is one of ``ldr evaluate``.
 
     Parameters
     ----------
@@ -527,11 +619,19 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """
     given = _read_yaml(path)
     base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
-    given |= _read_overrides(overrides or [])
-    for source, values in ((base_path, base), (path, given)):
+    changed = _read_overrides(overrides or [])
+    sources: dict[str, str] = {}
+    for source, values in ((str(base_path), base), (str(path), given), ("--set", changed)):
         for key in PER_RUN & values.keys():
             raise InputError(f"{source}: {key}: is set by the driver (use --out for the run folder); remove it")
-    return validate(StudyParams, base | given, str(path), dict.fromkeys(base.keys() - given.keys(), str(base_path)))
+        sources |= dict.fromkeys(values, source)
+    given = base | given | changed
+    return validate(EvaluateParams if "models" in given else StudyParams, given, str(path), sources)
+
+
+def evaluate_params(params: StudyParams, models: list[str]) -> EvaluateParams:
+    """A study's parameters for ``ldr evaluate``; ``models``, where there are any, are the ones in place of its own."""
+    return validate(EvaluateParams, params.model_dump() | ({"models": models} if models else {}), "MODEL")
 
 
 def validate(schema: type[P], values: dict[str, Any], source: str, other_sources: dict[str, str] | None = None) -> P:
@@ -543,12 +643,15 @@ def validate(schema: type[P], values: dict[str, Any], source: str, other_sources
         return schema(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        raise InputError(f"{(other_sources or {}).get(key, source)}: {_explain(first)}") from None
+        said = _explain(first)
+        key = str(first["loc"][0]) if first["loc"] else said.partition(":")[0].partition(",")[0]
+        raise InputError(f"{(other_sources or {}).get(key, source)}: {said}") from None
 
 
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden" and not key.isprintable():  # a byte order mark, say
+        return f"{key!a}: has a character that cannot be seen; type the key again"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its spelling"
     if error["type"] == "value_error":  # raised by our own validators, which name key and remedy themselves
@@ -559,7 +662,7 @@ def _explain(error: Any) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = _parse_yaml(path.read_text(encoding="utf-8"))
+        values = _parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; choose one from params/") from None
     except OSError as error:
@@ -568,7 +671,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as YAML ({error}); correct it") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold key: value lines; see params/micro.yaml")
-    return _renamed({str(key): _number(value) for key, value in values.items()}, str(path))
+    return _renamed({str(key): value for key, value in values.items()}, str(path))
 
 
 def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
@@ -594,7 +697,7 @@ def _read_overrides(overrides: list[str]) -> dict[str, Any]:
         if key == "extends":
             raise InputError(f"--set {override}: only a file can extend another; write it there")
         try:
-            values[key] = _number(_parse_yaml(text))
+            values[key] = _parse_yaml(text)
         except ValueError:
             raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
     return _renamed(values, "--set")
@@ -611,7 +714,13 @@ def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would keep the last in silence."""
+    """YAML 1.2 with its JSON-like numbers, of which 011 is eleven; PyYAML's 1.1 reads 9, and 90 where 1:30 stands.
+
+    What is no decimal number, true, false or null is text: ``yes``, ``1_000``, ``0x10``, a date. A key that is there
+    twice, of which YAML would keep the last in silence, is refused.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own, which is shared
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -620,14 +729,40 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would not read as the text that it is."""
+
+
+SCALARS: dict[str, tuple[str, Any]] = {
+    "null": (r"~|null|Null|NULL|", lambda text: None),
+    "bool": (r"true|True|TRUE|false|False|FALSE", lambda text: {"true": True, "false": False}[text.lower()]),
+    "int": (r"[-+]?[0-9]+", int),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
+    ),
+}
+
+
+def _scalar(build: Any) -> Any:
+    return lambda loader, node: build(loader.construct_scalar(node))
+
+
+for _name, (_pattern, _build) in SCALARS.items():  # in this order: an int would be a float, too
+    _tag = f"tag:yaml.org,2002:{_name}"
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), None)
+    _Loader.add_constructor(_tag, _scalar(_build))
+    _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), None)
+
+
 def _parse_yaml(text: str) -> Any:
     """YAML from a file that may hold anything.
 
     Raises
     ------
     ValueError
-        When it cannot be read: one line. The constructors of PyYAML raise whatever they stumble over (a date without a
-        31st, ``!!bool x``, a thousand brackets).
+        When it cannot be read: one line. The constructors of PyYAML raise whatever they stumble over (``!!int x``, a
+        thousand brackets).
     """
     try:
         return yaml.load(text, _Loader)
@@ -635,11 +770,9 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 5e-4 as text; read it as the number that was meant."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+", value):
-        return float(value)
-    return value
+def write_yaml(values: dict[str, Any]) -> str:
+    """Parameters as the text of a params file, in the order given."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def from_notebook(schema: type[P], namespace: dict[str, Any]) -> P:

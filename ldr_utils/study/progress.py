@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -52,3 +54,19 @@ def say(text: str) -> None:
     print(text)
     if terminal := os.environ.get("LDR_TERMINAL"):
         _line(terminal, f"{os.environ.get('LDR_STAGE', '')} {text}")
+
+
+@contextmanager
+def as_in_a_batch_run(stage: str) -> Iterator[None]:
+    """For a command that does the work of a stage itself: its lines go to the error stream, under a name.
+
+    What a notebook would show beside them is not shown, so that the output is the command's own.
+    """
+    before = {name: os.environ.get(name) for name in ("LDR_STAGE", "LDR_TERMINAL")}
+    os.environ.update(LDR_STAGE=f"[{stage}]", LDR_TERMINAL="/dev/stderr")
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

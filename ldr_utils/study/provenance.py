@@ -34,7 +34,14 @@ PACKAGES = (
     "openai",
 )
 BY_VALUE = {"ldr_utils.languages.table"}  # a language more changes no other: its facts count by value
+LOADED: dict[str, dict[str, Any]] = {"models": {}, "chat": {}}  # by this process, by the parameter that names a model
 SHOWN = (*COMPUTED, "judges", "report")  # the rooms whose code a notebook's output shows
+
+
+def forget_loaded() -> None:
+    """Begin ``LOADED`` anew, in a process that does the work of several stages."""
+    for own in LOADED.values():
+        own.clear()
 
 
 def sha256(path: Path) -> str:

@@ -180,6 +180,7 @@ class StageRun(Generic[P]):
             "inputs": {self._name(path): fingerprint(path) for path in self.inputs},
             "outputs": self._outputs(),
             "code": provenance.git_state() | {"notebook": code},
+            **provenance.LOADED,
             "packages": provenance.package_versions(),
             "machine": provenance.machine(),
             "seconds": round(time.monotonic() - self.started, 1),
