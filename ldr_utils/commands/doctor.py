@@ -310,7 +310,7 @@ def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Devic
         return memory.judging_plan(shape, params.model_copy(update=changes), device.dtype)
 
     smaller: list[dict[str, Any]] = [{"judge_batch_size": n} for n in range(params.judge_batch_size - 1, 0, -1)]
-    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
+    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers as long as they may be")
 
 
 def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import doctor
 from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
 from ldr_utils.commands.model_files import Role, find_model, folder_gaps

@@ -295,7 +295,7 @@ class JudgeParams(Common):
     judge_max_tokens: Positive = param(
         2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
     )
-    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+    judge_template_kwargs: TemplateValues = param(
         {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
     )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
