@@ -85,8 +85,11 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
     """
     asks = until == "report" or issubclass(BY_NAME[until].schema, JudgeParams)
     due = [one for one in places(params) if issubclass(one.stage.schema, JudgeParams)]
-    if not asks or all((root / one.manifest).exists() for one in due):
+    is_model = bool({params.judge, params.second_judge} & {"openai", "local"})
+    if not is_model or not asks or all((root / one.manifest).exists() for one in due):
         return
+    from ldr_utils.commands import doctor  # a run without such a judge needs nothing of it
+
     checks = [doctor.check_endpoint(own) for own in doctor.endpoint_judges(params)]
     judges = [find_model(name, "judge") for name in doctor.local_judges(params)]
     checks += [own.check for own in judges]
@@ -95,7 +98,8 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
         checks += [doctor.check_judging(params, own.shape, device) for own in judges if isinstance(device, Device)]
     for check in checks:
         if check.verdict == "fail":
-            raise InputError(check.detail if check.name == "judge" else f"judge_model: {check.name}: {check.detail}")
+            named = check.detail.startswith(("judge_model: ", "judge_url: ", "judge_key_env: "))
+            raise InputError(check.detail if named else f"judge_model: {check.detail}")
         if check.verdict == "warn":
             print(f"ldr: {check.name}: {check.detail}", file=sys.stderr, flush=True)
 
