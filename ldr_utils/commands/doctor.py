@@ -26,6 +26,7 @@ from ldr_utils.policy.backends import choose_backend, vllm_is_installed
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
+from ldr_utils.study.text import terminal_width
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
@@ -78,18 +79,20 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
 
 def render(checks: list[Check], params: StudyParams | None = None) -> str:
     """The checks as a plain table for a terminal, then the study's parameters, the verdict in the last line."""
-    width = max((len(check.name) for check in checks), default=0)
+    names, columns = max((len(check.name) for check in checks), default=0), terminal_width()
     lines = []
     for check in checks:
-        start = f"{check.verdict:<4}  {check.name:<{width}}  "
+        start = f"{check.verdict:<4}  {check.name:<{names}}  "
+        indent = " " * (len(start) if columns >= 80 else 6)
         wrapped = textwrap.wrap(
-            check.detail, 120, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+            check.detail, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
         )
         lines += wrapped or [start.rstrip()]
     fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
     said = "would not run here" if fails else "can run here"
     lines += _differences(params) if params else []
-    return "\n".join([*lines, "", f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."])
+    verdict = f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."
+    return "\n".join([*lines, "", *textwrap.wrap(verdict, columns)])
 
 
 def _differences(params: StudyParams) -> list[str]:
@@ -99,8 +102,9 @@ def _differences(params: StudyParams) -> list[str]:
     shown = [f"{key}: {'(set)' if key == 'judge_url' else as_yaml(value)}" for key, value in changed.items()]
     text = "; ".join(shown) or "none"
     indent = " " * 2
-    wrapped = textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    return ["", "Parameters (resolved) that differ from params/micro.yaml:", *wrapped]
+    columns = terminal_width()
+    wrapped = textwrap.wrap(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return ["", *textwrap.wrap("Parameters (resolved) that differ from params/micro.yaml:", columns), *wrapped]
 
 
 def exit_code(checks: list[Check]) -> int:
