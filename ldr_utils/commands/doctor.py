@@ -23,6 +23,7 @@ from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
+from ldr_utils.policy.load import check_torchao
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
@@ -142,6 +143,10 @@ def check_packages() -> Check:
             n for n in ("torchvision", "torchaudio", "torchcodec") if not (_installed(n) or "+cpu").endswith("+cpu")
         ]
         faults += [f"{name} is not built for the CPU torch; uninstall it" for name in strays]
+    try:
+        check_torchao()
+    except InputError as error:
+        faults.append(str(error))
     if faults:
         return Check("packages", "fail", "; ".join(faults))
     shown = ", ".join(f"{name} {_installed(name)}" for name in ("torch", "transformers", "trl", "peft"))

@@ -6,8 +6,11 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
 
 from ldr_utils.policy.gpu import check_reach
 from ldr_utils.study.errors import InputError
@@ -209,6 +212,28 @@ def _with_adapter(model: Any, adapter: Path, trainable: bool) -> Any:
         if set(file.keys()) != set(get_peft_model_state_dict(policy, save_embedding_layers=False)):
             raise misfit
     return policy
+
+
+LEAST_TORCHAO = "0.16.0"  # peft/import_utils.py, is_torchao_available
+
+
+def check_torchao() -> None:
+    """Refuse an environment in which PEFT would refuse every adapter on unquantised weights.
+
+    Raises
+    ------
+    InputError
+        When a torchao is there that is too old for it; nothing here needs one.
+    """
+    try:
+        found = metadata.version("torchao")
+    except metadata.PackageNotFoundError:
+        return
+    if Version(found) < Version(LEAST_TORCHAO):
+        raise InputError(
+            f"torchao {found} is installed, and beside one below {LEAST_TORCHAO} PEFT refuses LoRA;"
+            " pip uninstall torchao, or pip install --upgrade torchao"
+        )
 
 
 RECIPES = {
