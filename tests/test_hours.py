@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 
-from ldr_utils.commands import hours
+from ldr_utils.commands import estimates, hours
 from ldr_utils.commands.device import GIB, Device
 from ldr_utils.commands.hours import Calls, hours_by_stage, hours_line, judge_calls, judge_parameters, judge_usd
 from ldr_utils.commands.shapes import KNOWN
@@ -103,3 +104,24 @@ def test_an_open_judge_costs_hours_and_a_hosted_one_money() -> None:
     assert "an estimate" in line
     assert "USD" not in line
     assert "questions to the judge" in line
+
+
+# The page
+
+
+def test_the_page_gives_the_figures_of_today() -> None:
+    text = estimates.PAGE.read_text(encoding="utf-8")
+    assert estimates.filled(text) == text, "run python -m ldr_utils.commands.estimates"
+    for path in (ROOT / "params").glob("*.yaml"):
+        if load_params(path).source == "published":
+            assert re.search(rf"(?m)^\| `{path.stem}` \|.*\d \|", text), path.stem
+
+
+def test_a_figure_that_is_out_of_date_is_replaced() -> None:
+    row = "| `llama3-8b` | the main study | GPU, 80 GB | 1, 2 | 3 | 4 | 5 |"
+    (memory, hours_, calls, usd) = estimates.figures("llama3-8b", "GPU, 80 GB")
+    assert (
+        estimates.filled(row)
+        == f"| `llama3-8b` | the main study | GPU, 80 GB | {memory} | {hours_} | {calls} | {usd} |"
+    )
+    assert estimates.filled("| `other` | what | a cluster | 1 |") == "| `other` | what | a cluster | 1 |"

@@ -15,7 +15,7 @@ from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import check_torchao, missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
@@ -38,6 +38,7 @@ def check_inputs(params: StudyParams) -> None:
         (``policy.chat``), a backend that is not installed, a key that is not set, benchmarks that nobody knows, and
         data that lack something or are broken.
     """
+    check_torchao()
     check_model("base_model", params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
