@@ -16,6 +16,7 @@ from ldr_utils.study.params import load_params
 from ldr_utils.study.paths import ROOT
 
 PAGE = ROOT / "docs" / "real-models.md"
+HOSTED = 10.0, 30.0  # USD per million tokens read and written: what the model that wrote the references cost
 CARDS = {  # by the page's words for them
     "GPU, 80 GB": Device("a GPU of 80 GB", (9, 0), [], "13.0", "bfloat16", 78 * GIB, 80 * GIB),
     "GPU, 24 GB": Device("a GPU of 24 GB", (8, 9), [], "13.0", "bfloat16", 23 * GIB, 24 * GIB),
@@ -25,7 +26,7 @@ CARDS = {  # by the page's words for them
 
 
 def figures(name: str, hardware: str) -> list[str]:
-    """The computed cells of a row: memory to train and to generate, hours, questions to the judge, USD.
+    """The computed cells of a row: memory to train and to generate, hours, those of the judge, its questions, USD.
 
     Parameters
     ----------
@@ -41,10 +42,13 @@ def figures(name: str, hardware: str) -> list[str]:
     if params.backend == "vllm":
         step = memory.vllm_step(device.total, device.gpu)
         generate = memory.vllm_plan(shape, params, device.dtype, params.lora_r, step).total
-    took = sum(hours.hours_by_stage(params, device, shape, has_vllm=True).values())
-    usd = hours.judge_usd(params)
+    took = hours.hours_by_stage(params, device, shape, has_vllm=True)
+    judging = sum(value for stage, value in took.items() if stage in hours.judge_calls(params))
+    hosted = params.model_copy(update=dict(zip(("judge_price_in", "judge_price_out"), HOSTED, strict=True)))
+    usd = hours.judge_usd(hosted) if params.judge == "openai" else 0.0
     plan = ", ".join(f"{size / GIB:.{0 if size > 10 * GIB else 1}f}" for size in (train, generate))
-    return [plan, f"{took:.1f}", f"{hours.total_calls(params):,}", f"{round(usd, -1):,.0f}" if usd else "none"]
+    asked, price = f"{hours.total_calls(params):,}", f"{round(usd, -1):,.0f}" if usd else "none"
+    return [plan, f"{sum(took.values()) - judging:.1f}", f"{judging:.1f}", asked, price]
 
 
 def filled(text: str) -> str:

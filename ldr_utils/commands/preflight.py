@@ -88,6 +88,7 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
     is_model = bool({params.judge, params.second_judge} & {"openai", "local"})
     if not is_model or not asks or all((root / one.manifest).exists() for one in due):
         return
+    from ldr_utils.commands import doctor  # a run without such a judge needs nothing of it
 
     checks = [doctor.check_endpoint(own) for own in doctor.endpoint_judges(params)]
     judges = [find_model(name, "judge") for name in doctor.local_judges(params)]
