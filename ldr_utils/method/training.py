@@ -16,6 +16,8 @@ from ldr_utils.study.params import TrainingParams
 from ldr_utils.study.paths import ROOT
 from ldr_utils.study.records import Pair, PairIds, Step
 
+FAR_ABOVE = 1.5  # times its start: a loss that ends there is no success, whatever the noise of a batch
+
 
 def tokenize_pairs(policy: Policy, pairs: Sequence[Pair], max_length: int) -> tuple[list[PairIds], list[Pair]]:
     """Token ids of every pair; a pair with a side over ``max_length`` tokens is set aside, not cut.
@@ -148,11 +150,22 @@ def train_once(trainer: Any, folder: Path) -> list[Step]:
     """Train into ``folder``, or return the steps of the finished training that lies there.
 
     The steps go to ``training.jsonl`` beside the folder; the weights appear in it last and in one step.
+
+    Raises
+    ------
+    InputError
+        When loss, gradient or weights are no numbers any more: nothing of such a training is kept.
     """
     history, saving, checkpoints = folder.parent / "training.jsonl", folder / "saving", folder / "checkpoints"
     adapter = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
     if not all(path.exists() for path in (history, *adapter)):
-        write_jsonl(history, train(trainer, checkpoints))
+        try:
+            steps = train(trainer, checkpoints)
+            check_weights(trainer.model, len(steps))
+        except InputError:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            raise
+        write_jsonl(history, steps)
         trainer.model.save_pretrained(saving, selected_adapters=["default"])
         _make_portable(saving / adapter[0].name)
         for path in adapter:
@@ -161,6 +174,23 @@ def train_once(trainer: Any, folder: Path) -> list[Step]:
     for leftover in (saving, checkpoints):
         shutil.rmtree(leftover, ignore_errors=True)
     return read_jsonl(history, Step)
+
+
+def check_weights(model: Any, steps: int) -> None:
+    """See to it that the last step, after which no loss is taken, left numbers behind."""
+    from ldr_utils.method.trainer import not_finite
+
+    if not all(parameter.isfinite().all() for parameter in model.parameters() if parameter.requires_grad):
+        raise not_finite("adapter", steps)
+
+
+def rise(steps: Sequence[Step]) -> str:
+    """What to say where a training's loss ends far above where it began; nothing otherwise."""
+    tenth = max(1, len(steps) // 10)
+    first, last = (sum(step["loss"] for step in part) / tenth for part in (steps[:tenth], steps[-tenth:]))
+    if last <= FAR_ABOVE * first:
+        return ""
+    return f"the loss rose from {first:.2f} to {last:.2f}: this model learned nothing; lower learning_rate"
 
 
 def _make_portable(config: Path) -> None:

@@ -233,10 +233,13 @@ def load_policy(params: ModelParams, t: int, trainable: bool = False, key: Model
     record(key, name, params.run_dir, chat)
     if trainable and params.quantization == "nf4":
         model = _ready_for_qlora(model)  # before the adapter comes, which must not be frozen with the base
-    if adapter := params.adapter(t):
-        model = _with_adapter(model, adapter, trainable).eval()
+    adapter = params.adapter(t)
+    if adapter:
+        model = _with_adapter(model, adapter, trainable)
+    model.train(trainable)
+    if adapter:  # not before: in evaluation bitsandbytes packs NF4 weights on a CPU, for good
         check_effect(adapter, "transformers", *_with_and_without(model, chat))
-    return Policy(model.train() if trainable else model.eval(), chat)
+    return Policy(model, chat)
 
 
 def _ready_for_qlora(model: Any) -> Any:

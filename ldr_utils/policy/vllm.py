@@ -42,12 +42,14 @@ class VllmGenerator:
 
     batch_size = UNIT
 
-    def __init__(self, policy: Policy, adapter: Path | None, params: BackendParams, stops: set[int]) -> None:
+    def __init__(
+        self, policy: Policy, adapter: Path | None, params: BackendParams, stops: set[int], number: int = 1
+    ) -> None:
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
 
         self.policy, self.stops = policy, stops
-        self.adapter = LoRARequest("adapter", 1, str(adapter)) if adapter else None
+        self.adapter = LoRARequest(f"adapter {number}", number, str(adapter)) if adapter else None
         self.sampling = SamplingParams(
             temperature=0.0,
             repetition_penalty=params.decoding.repetition_penalty,

@@ -35,6 +35,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, bbox_inches="tight")
 
 
+def blank(title: str) -> Figure:
+    """What a figure is where its table is empty or all missing: its work is paid for, and must not be lost to this."""
+    figure, axes = plt.subplots(figsize=(7, 1.2))
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.text(0.5, 0.5, "nothing to show", ha="center", va="center", color="#555555", transform=axes.transAxes)
+    return figure
+
+
 def style_of(languages: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker by language; the dash tells trained (solid) from unseen when drawn by ``model_lines``."""
     return {
@@ -52,6 +60,8 @@ def model_lines(results: pd.DataFrame, title: str, ylabel: str) -> Figure:
         Rows of results.csv for one arm, task and metric.
     """
     results = results[results["lang"] != "avg"]
+    if results["value"].isna().all():
+        return blank(title)
     languages = list(dict.fromkeys(results["lang"]))
     styles, models = style_of(languages), sorted(results["model"].unique())
     figure, axes = plt.subplots(figsize=(7, 4.4))
@@ -99,6 +109,8 @@ def gain_intervals(gains: pd.DataFrame, title: str) -> Figure:
     gains : DataFrame
         As ``report.gains`` makes it.
     """
+    if gains.empty:
+        return blank(title)
     tasks = list(dict.fromkeys(gains["task"]))
     rows = int(gains.groupby("task").size().max())
     figure, panels = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks), 0.3 * rows + 1.6), squeeze=False)
@@ -124,6 +136,8 @@ def gain_intervals(gains: pd.DataFrame, title: str) -> Figure:
 def head_to_head(results: pd.DataFrame, title: str) -> Figure:
     """Win / tie / lose shares by language, one panel a pair of models."""
     results = results[results["lang"] != "avg"]
+    if results.empty:
+        return blank(title)
     pairs, languages = list(dict.fromkeys(results["model"])), list(dict.fromkeys(results["lang"]))
     figure, panels = plt.subplots(
         1, len(pairs), figsize=(4 * len(pairs), 0.45 * len(languages) + 1.2), sharey=True, squeeze=False
@@ -159,6 +173,8 @@ def training_curves(steps: pd.DataFrame, title: str) -> Figure:
         "accuracy": "reward accuracy",
     }
     panels = {name: label for name, label in panels.items() if steps[name].any()}
+    if not panels:
+        return blank(title)
     figure, grid = plt.subplots(1, len(panels), figsize=(3.5 * len(panels), 3), squeeze=False)
     window = max(1, len(steps) // 10)
     for axes, (name, label) in zip(grid[0], panels.items(), strict=True):
@@ -186,6 +202,8 @@ def premise(scores: pd.DataFrame, title: str) -> Figure:
     scores : DataFrame
         ``lang``, ``self_generation``, ``self_translation`` (0-10).
     """
+    if scores[["self_generation", "self_translation"]].isna().all(axis=None):
+        return blank(title)
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(scores) + 1.2))
     axes.hlines(scores["lang"], scores["self_generation"], scores["self_translation"], color="#BBBBBB", linewidth=3)
     axes.scatter(
@@ -226,6 +244,8 @@ def attrition(counts: Mapping[str, int], title: str) -> Figure:
 
 def lengths(table: pd.DataFrame, column: str, by: str | None, title: str, xlabel: str, rows: str = "lang") -> Figure:
     """Distribution of ``column``: one row for each value of ``rows``, in it one box for each value of ``by``."""
+    if table[column].isna().all():
+        return blank(title)
     figure, axes = plt.subplots(figsize=(7, 0.6 * table[rows].nunique() + 1.4))
     sns.boxplot(table, x=column, y=rows, hue=by, ax=axes, fliersize=2, linewidth=1)
     axes.set(title=title, xlabel=xlabel, ylabel="")
@@ -242,6 +262,8 @@ def arm_levels(table: pd.DataFrame, title: str) -> Figure:
     table : DataFrame
         ``arm``, ``label``, ``panel``, ``value``, ``low``, ``high`` (points), as ``report.ablation`` makes it.
     """
+    if table.empty:
+        return blank(title)
     names, labels = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["label"]))
     size = (3.1 * len(names) + 1.2, 0.42 * len(labels) + 1.3)
     figure, panels = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
