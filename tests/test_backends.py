@@ -196,9 +196,7 @@ def broken_weights(folder: Path) -> str:
 
 def test_logits_that_are_no_numbers_stop_the_stage(tmp_path: Path) -> None:
     model = broken_weights(tmp_path)
-    with pytest.raises(
-        InputError, match=f"^base_model: {model}: its logits are not finite in float32; its"
-    ):
+    with pytest.raises(InputError, match=f"^base_model: {model}: its logits are not finite in float32; its"):
         complete(model, PROMPTS[:2])
     with pytest.raises(InputError, match="not finite in float16; set dtype to float32, or to bfloat16 on a GPU"):
         complete(model, PROMPTS[:2], dtype="float16")

@@ -297,9 +297,7 @@ def test_a_training_off_its_rails_keeps_nothing(tmp_path: Path, rate: float) -> 
     folder = tmp_path / "M1" / "adapter"
     trainer = trainer_for(tmp_path, numbered(12), learning_rate=rate, save_steps=1, epochs=2)
     trainer.args.output_dir = str(folder / "checkpoints")
-    with pytest.raises(
-        InputError, match=r"^learning_rate: the (loss|gradient|adapter) of step \d is not finite"
-    ):
+    with pytest.raises(InputError, match=r"^learning_rate: the (loss|gradient|adapter) of step \d is not finite"):
         train_once(trainer, folder)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".bin"] == []
 

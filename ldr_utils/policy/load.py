@@ -122,7 +122,7 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
 
     try:
         check_reach(f"{key}: {name}", kind, base_source(name))
-        return kind.from_pretrained(
+        model = kind.from_pretrained(
             base_source(name),
             revision=revision_of(name),
             dtype=choose_dtype(dtype),
@@ -133,6 +133,9 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise unloadable(key, name, error) from None
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")  # Gemma 2: torch's fused attention leaves the cap out, in silence
+    return model
 
 
 def load_tokenizer(name: str, key: str = "base_model") -> Any:
