@@ -27,7 +27,8 @@ OURS = "models/micro"  # small enough to play itself
 ROWS = 2  # prompts of a set
 TOKENS = 24  # of an answer: the shrunk models say a dozen
 LENGTHS = ("max_new_tokens", "translation_max_new_tokens", "evaluation_max_new_tokens")
-SURE = 5.0  # how loud a judge speaks: its label must stand out among 250,000 tokens
+TRAINED = 1e-3  # the most that a learning rate is raised to, for two steps to leave a trace in bfloat16
+SURE = 45.0  # logit of what a judge does not say: its label must stand out among 250,000 tokens
 STAND_IN_JUDGE = "qwen3_instruct_2507"  # where the judge cannot be asked
 
 
@@ -136,6 +137,8 @@ def _small(study: StudyParams, iterations: int) -> StudyParams:
         most |= dict.fromkeys(LENGTHS, TOKENS)
     values = study.model_dump()
     changes: dict[str, Any] = {key: min(values[key], most[key]) for key in most if key in values}
+    if study.learning_rate < TRAINED and not ours:
+        changes["learning_rate"] = min(TRAINED, 200 * study.learning_rate)
     changes |= {"gradient_accumulation": max(1, pairs // batch // 2), "benchmarks": []}
     return changed(study, **changes)
 
