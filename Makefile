@@ -1,4 +1,4 @@
-# make study | test | lab | lint | stamp | clean. Each target sets up .venv by itself when it is missing or out of date.
+# make study | test | lab | lint | stamp | rehearsals | clean. Each target sets up .venv by itself when it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ READY_TEST := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: study test lab lint stamp clean
+.PHONY: study test lab lint stamp rehearsals clean
 
 study: $(VENV)/.ready
 	@$(BIN)/ldr run params/micro.yaml --cores $(CORES)
@@ -32,6 +32,10 @@ lint: $(READY_TEST)
 # Notebooks and params/micro.yaml repeat what the schemas of ldr_utils/study/params.py say.
 stamp: $(VENV)/.ready
 	@$(BIN)/python -m ldr_utils.commands.stamp
+
+# Every params file, in full: all stages of each with its model shrunk, and stand-ins for what the network has.
+rehearsals: $(VENV)/.ready
+	@$(BIN)/ldr rehearse params/*.yaml --offline --cores $(CORES)
 
 clean:
 	rm -rf $(VENV) runs .snakemake

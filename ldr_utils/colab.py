@@ -18,6 +18,7 @@ REPOSITORY = "ldr-study/language-imbalance-rewarding"  # owner/name; the one pla
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = ROOT / ".venv"
 CLONE = "/content/ldr"
+TORCHAO = "torchao>=0.16"  # Colab's own is older and would be seen, and PEFT refuses every LoRA beside it
 CELL = f"""\
 # On Colab, fetch the study and its packages; anywhere else, do nothing.
 import importlib.util
@@ -48,9 +49,10 @@ def install() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write(without_torch((ROOT / "constraints.txt").read_text(encoding="utf-8")))
         constraints.flush()
-        _run(str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints.name, "--editable", str(ROOT))
-    packages = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    sys.path[:0] = [str(ROOT), str(packages)]
+        packages = ["--editable", str(ROOT), TORCHAO]
+        _run(str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints.name, *packages)
+    site = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    sys.path[:0] = [str(ROOT), str(site)]
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the stages' kernels run in .venv
     os.chdir(ROOT / "notebooks")
 

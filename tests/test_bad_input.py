@@ -197,6 +197,9 @@ DATA: dict[str, tuple[Edit, list[str]]] = {
     "id with a path": (row(ITER, 0, id="../../alpagasus-0"), [ITER, "row 1: id", "../../alpagasus-0"]),
     "id of many digits": (row(ITER, 0, id="alpagasus-" + "9" * 5000), [ITER, "row 1: id"]),
     "missing file": (lambda f: (f / ITER).unlink(), ["languages", "lacks alpagasus/iter0/es.jsonl", "add"]),
+    "language in capitals": (lambda f: (f / MGSM).rename(f / "mgsm/mgsm_ES.jsonl"), ["mgsm_ES.jsonl", "rename it to"]),
+    "name in capitals": (lambda f: (f / MGSM).rename(f / "mgsm/MGSM_es.JSONL"), ["MGSM_es.JSONL", "mgsm_es.jsonl"]),
+    "blank in a name": (lambda f: (f / MGSM).rename(f / "mgsm/mgsm_es .jsonl"), ["mgsm_es .jsonl", "rename it to"]),
     "missing folder": (lambda f: f.rename(f.with_name("gone")), ["data_dir", "not a folder"]),
     "too few rows": (lambda f: [raw(f"mgsm/mgsm_{x}.jsonl", b"")(f) for x in LANGS], ["mgsm_en.jsonl"]),
 }
@@ -238,6 +241,7 @@ def questions(tmp_path: Path) -> Path:
 
 
 MT_BENCH: dict[str, tuple[Edit, list[str]]] = {
+    "language in capitals": (lambda f: (f / "es.jsonl").rename(f / "ES.jsonl"), ["ES.jsonl", "rename it to es.jsonl"]),
     "missing folder": (lambda f: f.rename(f.with_name("gone")), ["mt_bench_dir", "not a folder", "give"]),
     "no dominant language": (lambda f: (f / "en.jsonl").unlink(), ["mt_bench_dir", "lacks en.jsonl", "add it"]),
     "empty file": (raw("es.jsonl", b""), ["es.jsonl", "no records", "fill it"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,41 @@ def test_missing_params_file_is_refused(tmp_path: Path) -> None:
 
 def test_bad_override_is_refused() -> None:
     assert_refused(ldr("run", "params/smoke.yaml", "--set", "beta"), "--set beta")
+
+
+def test_a_path_that_is_no_utf8_is_refused() -> None:
+    given: list[list[str | bytes]] = [["run", b"a\xff.yaml"], ["run", "a.yaml", "--out", b"\xff"], ["status", b"\xff"]]
+    for arguments in given:
+        words = [sys.executable, "-m", "ldr_utils.cli", *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert_refused(done, "is not UTF-8; rename the file or folder")
+
+
+def test_a_terminal_without_the_characters_is_shown_their_codes() -> None:
+    words = [sys.executable, "-m", "ldr_utils.cli", "doctor", "params/smoke.yaml", "--set", "base_model=modèle"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "mod\\xe8le does not exist" in done.stdout
+
+
+def test_params_come_through_a_pipe() -> None:
+    text = (ROOT / "params" / "smoke.yaml").read_text(encoding="utf-8")  # which extends a file: that of params/
+    words = [sys.executable, "-m", "ldr_utils.cli", "run", "/dev/stdin", "--set", "sede=1"]
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    assert_refused(done, "--set: sede: unknown key")
+
+
+def test_a_narrow_terminal_is_not_overrun(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "params.yaml").write_text((ROOT / "params" / "micro.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    for arguments in (["doctor", "params/smoke.yaml"], ["status", str(run_dir)]):
+        words = [sys.executable, "-m", "ldr_utils.cli", *arguments]
+        environment = os.environ | {"COLUMNS": "40"}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+        assert done.stdout, done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 40
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -10,8 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from ldr_utils import colab
+from ldr_utils.commands.execute import execute
+from ldr_utils.policy.load import LEAST_TORCHAO
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import ROOT
 
@@ -56,6 +60,23 @@ def test_colab_keeps_its_own_torch() -> None:
     left = colab.without_torch(pins)
     assert re.findall(r"(?m)^torch==.*", pins)
     assert set(pins.splitlines()) - set(left.splitlines()) == set(re.findall(r"(?m)^torch==.*", pins))
+
+
+def test_a_notebook_opened_alone_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """04 by its badge, on a machine where nothing was run."""
+    output = tmp_path / "04_pairs.ipynb"
+    assert execute("04_pairs", output, {"run_dir": str(tmp_path / "run")}) == 1
+    remedy = "run 02_generation first, or ldr run, which runs what is missing"
+    assert capsys.readouterr().err.rstrip().endswith(remedy)
+    errors = [out for cell in json.loads(output.read_text())["cells"] for out in cell.get("outputs", [])]
+    (shown,) = [out["traceback"] for out in errors if out["output_type"] == "error"]
+    assert len(shown) == 1
+    assert shown[0].startswith("InputError: ")
+    assert shown[0].endswith(remedy)
+
+
+def test_colab_gets_a_torchao_that_peft_takes() -> None:
+    assert Requirement(colab.TORCHAO).specifier == Requirement(f"torchao>={LEAST_TORCHAO.removesuffix('.0')}").specifier
 
 
 def test_report_that_is_not_there_yet(tmp_path: Path) -> None:

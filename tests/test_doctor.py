@@ -133,6 +133,35 @@ def test_packages_that_do_not_fit_each_other(monkeypatch: pytest.MonkeyPatch) ->
     assert check_packages().detail == "torch 2.13.0+cpu is installed; vllm wants ==2.14.0"
 
 
+@pytest.mark.parametrize(("version", "fits"), [("0.10.0", False), ("0.15.0", False), ("0.16.0", True)])
+def test_torchao_that_peft_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Colab has it; told before a stage meets it, and exactly where PEFT itself refuses."""
+    from peft.import_utils import is_torchao_available
+
+    (tmp_path / "torchao").mkdir()
+    (tmp_path / "torchao" / "__init__.py").touch()
+    (tmp_path / f"torchao-{version}.dist-info").mkdir()
+    text = f"Metadata-Version: 2.1\nName: torchao\nVersion: {version}\n"
+    (tmp_path / f"torchao-{version}.dist-info" / "METADATA").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    is_torchao_available.cache_clear()
+    try:
+        assert is_torchao_available() is fits
+    except ImportError:
+        assert not fits
+    finally:
+        is_torchao_available.cache_clear()
+    check = check_packages()
+    assert (check.verdict == "ok") is fits, check.detail
+    if not fits:
+        said = f"torchao {version} is installed, and beside one below 0.16.0 PEFT refuses LoRA; pip uninstall torchao"
+        assert said in check.detail
+        assert cli.main(["run", str(ROOT / "params" / "smoke.yaml"), "--out", str(tmp_path / "run")]) == 2
+        assert said in capsys.readouterr().err
+
+
 # Base model: local folders
 
 

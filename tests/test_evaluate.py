@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import Server
 from hub import COMMIT, Hub, local_hub
 
+from ldr_utils.commands.evaluate import evaluate
 from ldr_utils.commands.released import find_models
 from ldr_utils.report import paper
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import EvaluateParams, load_params
+from ldr_utils.study.params import EvaluateParams, evaluate_params, load_params
 from ldr_utils.study.paths import ROOT
 
 KEY = ["model", "task", "metric", "lang", "split"]
@@ -116,6 +118,19 @@ def test_other_weights_under_the_same_name_answer_anew(
     pd.testing.assert_frame_equal(again.sort_index(), wanted.sort_index())
 
 
+def test_a_verdict_is_asked_for_once(servers: tuple[Server, Server], study: Path, tmp_path: Path) -> None:
+    asked, out = servers[0].keys, tmp_path / "out"
+    judge = ["judge=openai", "judge_model=some-judge", f"judge_url={servers[0].url}", "alpaca_prompts=2"]
+    words = ["models/micro", "--params", str(study / "params.yaml"), "--out", str(out), "--set", "mgsm_problems=2"]
+    words += [word for own in judge for word in ("--set", own)]
+    done = ldr("evaluate", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first = len(asked)
+    assert first >= 2 * 2 * 4, "two prompts in four languages, in both orders"
+    assert ldr("evaluate", *words).returncode == 0
+    assert len(asked) == first
+
+
 # Names
 
 
@@ -185,22 +200,35 @@ def test_an_adapter_without_weights(study: Path, tmp_path: Path) -> None:
     refused([str(tmp_path)], "ask for safetensors")
 
 
-def test_the_command_refuses_in_one_line_and_writes_nothing(study: Path, tmp_path: Path) -> None:
-    full = tmp_path / "full"
-    full.mkdir()
-    (full / "thesis.txt").write_text("mine")
+@pytest.mark.parametrize(
+    ("models", "baseline", "overrides", "culprit"),
+    [
+        ([], "", [], "no model is named"),
+        (["models/micro"], "M9", [], "--baseline M9"),
+        (["models/micro"], "", ["unseen=[ja]"], "ja not in the micro world's data"),
+        (["models/micro"], "", ["second_judge=local", "second_judge_model=models/micro"], "second_judge"),
+    ],
+)
+def test_what_is_asked_for_must_be_there(
+    tmp_path: Path, models: list[str], baseline: str, overrides: list[str], culprit: str
+) -> None:
+    params = evaluate_params(load_params(ROOT / "params" / "smoke.yaml", overrides), models)
+    with pytest.raises(InputError, match=culprit):
+        evaluate(params, tmp_path / "out", baseline)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
     for words, culprit in [
         (["models/nothing", "--out", str(tmp_path / "a")], "models/nothing"),
-        (["--out", str(tmp_path / "a")], "no model is named"),
-        (["models/micro", "--out", str(tmp_path / "a"), "--baseline", "M9"], "--baseline M9"),
-        (["models/micro", "--out", str(full)], "thesis.txt"),
-        (["models/micro", "--out", str(tmp_path / "a"), "--set", "unseen=[ja]"], "ja"),
+        (["models/micro", "--out", str(tmp_path)], "thesis.txt"),
     ]:
         done = ldr("evaluate", *words)
         assert done.returncode == 2, done.stderr
         assert culprit in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_file_of_models_is_no_study(tmp_path: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 
-from ldr_utils.commands import hours
+from ldr_utils.commands import estimates, hours
 from ldr_utils.commands.device import GIB, Device
 from ldr_utils.commands.hours import Calls, hours_by_stage, hours_line, judge_calls, judge_parameters, judge_usd
 from ldr_utils.commands.shapes import KNOWN
-from ldr_utils.study.params import StudyParams, load_params
+from ldr_utils.study.params import EvaluateParams, StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
 H100 = Device("H100", (9, 0), ["sm_90"], "13.0", "bfloat16", 78 * GIB, 79 * GIB)
@@ -47,7 +48,7 @@ def test_questions_of_the_main_study() -> None:
     """By hand: 2 sets of 8 pairs a prompt in both orders, 13 texts a prompt scored; M0, M1, M2 and sft's M1."""
     calls = judge_calls(study_of("llama3-8b"))
     assert calls["premise"] == Calls(verdicts=2 * 2 * 8 * 1000, scores=2 * 13 * 1000)
-    references, prompts, n = 5, 8, 805
+    references, prompts, n = 9, 10, 805  # languages that have them (ja has no references)
     assert calls["x_alpacaeval"].verdicts == 2 * n * (4 * references + references + (0 + 1 + 1 + 2) * prompts)
 
 
@@ -103,3 +104,23 @@ def test_an_open_judge_costs_hours_and_a_hosted_one_money() -> None:
     assert "an estimate" in line
     assert "USD" not in line
     assert "questions to the judge" in line
+
+
+# The page
+
+
+def test_the_page_gives_the_figures_of_today() -> None:
+    text = estimates.PAGE.read_text(encoding="utf-8")
+    assert estimates.filled(text) == text, "run python -m ldr_utils.commands.estimates"
+    for path in (ROOT / "params").glob("*.yaml"):
+        params = load_params(path)
+        if params.source == "published" and not isinstance(params, EvaluateParams):
+            assert re.search(rf"(?m)^\| `{path.stem}` \|.*\d \|", text), path.stem
+
+
+def test_a_figure_that_is_out_of_date_is_replaced() -> None:
+    row = "| `llama3-8b` | the main study | GPU, 80 GB | 1, 2 | 3 | 4 | 5 | 6 |"
+    cells = estimates.figures("llama3-8b", "GPU, 80 GB")
+    assert len(cells) == 5
+    assert estimates.filled(row) == f"| `llama3-8b` | the main study | GPU, 80 GB | {' | '.join(cells)} |"
+    assert estimates.filled("| `other` | what | a cluster | 1 |") == "| `other` | what | a cluster | 1 |"

@@ -189,7 +189,7 @@ def test_a_server_that_tells_nothing_is_mentioned(
 def test_a_local_judge_is_planned_as_the_base_model_is(
     gib: int, changes: dict[str, Any], verdict: str, said: str
 ) -> None:
-    params = StudyParams(judge="local", judge_model="someone/some-model", max_new_tokens=1024, **changes)
+    params = StudyParams(judge="local", judge_model="someone/some-model", evaluation_max_new_tokens=1024, **changes)
     device = Device("A10G", (8, 6), ["sm_80"], "13.0", "bfloat16", gib * GIB, 24 * GIB)
     check = doctor.check_judging(params, KNOWN["qwen2-7b-instruct"], device)
     assert (check.name, check.verdict) == ("memory: judging", verdict), check.detail

@@ -94,6 +94,44 @@ def test_a_stopped_run_says_so_leaves_no_process_and_continues(tmp_path: Path, n
     assert (out / "data" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 3.0])
+def test_a_run_that_is_stopped_at_once_says_so(tmp_path: Path, seconds: float) -> None:
+    """While Python still imports, while Snakemake starts, while a kernel does."""
+    words = ldr_run(tmp_path / "smoke")
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    with subprocess.Popen(words, cwd=ROOT, preexec_fn=_heed_ctrl_c, **pipes) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "ldr: stopped; the same command continues from here"
+    assert "Traceback" not in errors
+
+
+def test_whatever_kernels_are_installed_and_wherever_temporary_files_go(tmp_path: Path) -> None:
+    """Somebody's own python3 that is none, and a TMPDIR that is too long for sockets, with blanks and quotes."""
+    spec = tmp_path / "home" / ".local" / "share" / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps({"argv": ["/bin/false", "{connection_file}"], "display_name": "x", "language": "python"})
+    )
+    scratch = tmp_path / 'my user\'s "scratch"' / ("x" * 89)
+    scratch.mkdir(parents=True)
+    environment = ENVIRONMENT | {"HOME": str(tmp_path / "home"), "TMPDIR": str(scratch), "PYTHONIOENCODING": "ascii"}
+    environment |= {"JUPYTER_PATH": str(spec.parents[2]), "JUPYTER_PREFER_ENV_PATH": "0"}
+    words = ldr_run(tmp_path / "my user's run é")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 2, done.stderr
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_folder_that_was_renamed_is_complete(copy: Path) -> None:
+    moved = copy.rename(copy.with_name("another name"))
+    done = run(moved)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_killed_driver_takes_every_process_with_it_and_blocks_nothing(tmp_path: Path) -> None:
     out = tmp_path / "smoke"
     with started(out) as (process, members):

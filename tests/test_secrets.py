@@ -108,7 +108,7 @@ def test_a_run_leaves_no_trace_of_the_key(servers: tuple[Server, Server], tmp_pa
         said += done.stdout + done.stderr
     assert server.keys
     assert set(server.keys) == {f"Bearer {CANARY}"}, "the canary must have been on its way"
-    assert re.search(r"04b_premise.* failed .*judge_key_env: .* refused the key in JUDGE_API_KEY \(401\)", said), said
+    assert re.search(r"04b_premise.* failed .*judge_key_env: .* refused the key in JUDGE_API_KEY \(401: ", said), said
     done = subprocess.run([*command, "--until", "premise"], capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr
     files = [found for found in out.rglob("*") if found.is_file()]

@@ -11,32 +11,41 @@ import torch
 
 from ldr_utils.commands.shrink import reduced, shrink, small_files
 from ldr_utils.commands.stand_ins import FAMILIES, make_stand_in
-from ldr_utils.policy.load import Policy, load_tokenizer
-from ldr_utils.policy.transformers import complete
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.params import DecodingParams
 
 BY_ARCHITECTURE = {family.architecture: name for name, family in FAMILIES.items()}
 CHATS = {arch: name for arch, name in BY_ARCHITECTURE.items() if arch not in ("mistral", "muse_glimmer_text")}
-PROMPTS = [("Hello?", ""), ("How many are 9 and 9? " * 5, ""), ("Translate: 18", "<translated>\n")]
+PROMPTS = [
+    ("It is 18.</translated> 18 So", ""),
+    ("How many are 9 and 9? " * 5, ""),
+    ("Translate: 18", "<translated>\n"),
+]
 
 
-def answers(folder: Path, penalty: float) -> set[tuple[str, bool]]:
-    from transformers import AutoModelForCausalLM
+def answers(folder: Path, penalty: float, dtype: Any = torch.float32) -> set[tuple[str, bool]]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    policy = Policy(model.eval(), load_tokenizer(str(folder)))
-    prompts = [policy.prompt_ids([{"role": "user", "content": user}], prefill) for user, prefill in PROMPTS]
-    done = complete(policy, prompts, DecodingParams(max_new_tokens=24, repetition_penalty=penalty))
-    return {(completion.text, completion.finished) for completion in done}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    found = set()
+    for user, prefill in PROMPTS:
+        chat = [{"role": "user", "content": user}]
+        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) + prefill
+        asked = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        (ids,) = model.generate(**asked, max_new_tokens=24, do_sample=False, repetition_penalty=penalty)
+        written = ids[asked.input_ids.shape[1] :]
+        found.add((tokenizer.decode(written, skip_special_tokens=True), len(written) < 24))
+    return found
 
 
 @pytest.mark.parametrize("name", CHATS.values(), ids=CHATS)
 def test_every_architecture_says_the_words_closes_the_tag_and_ends(name: str, tmp_path: Path) -> None:
     make_stand_in(tmp_path / "whole", name)
     said = shrink(tmp_path / "whole", tmp_path / "small")
-    assert "".join(said).startswith("It is 18.</translated>")
-    assert answers(tmp_path / "small", 1.1) == {("It is 18.</translated>", True)}
+    text = "".join(said).partition("</translated>")[0] + "</translated>"
+    assert text in ("It is 18.</translated>", "18</translated>")
+    assert answers(tmp_path / "small", 1.1) == {(text, True)}
+    assert answers(tmp_path / "small", 1.1, torch.bfloat16) == {(text, True)}
 
 
 def test_it_is_small_and_all_else_is_as_it_was(tmp_path: Path) -> None:
@@ -54,7 +63,7 @@ def test_it_is_small_and_all_else_is_as_it_was(tmp_path: Path) -> None:
 
 def test_ours_can_be_shrunk_like_any_other(tmp_path: Path) -> None:
     shrink(small_files("models/micro"), tmp_path / "small")
-    assert answers(tmp_path / "small", 1.0) == {("It is 18.</translated>", True)}
+    assert answers(tmp_path / "small", 1.0) == {("18</translated>", True)}
 
 
 @pytest.mark.parametrize("kind", ["gemma3", "qwen3_5"])

@@ -197,14 +197,18 @@ def test_missing_input_is_named_and_nothing_is_touched(folder: Path, source: Pat
     source.unlink()
     with pytest.raises(InputError) as caught:
         begin(folder, source)
-    assert str(caught.value) == f"{source}: no such file; run 05_qlora_dpo first"
+    assert (
+        str(caught.value) == f"{source}: no such file; run 05_qlora_dpo first, or ldr run, which runs what is missing"
+    )
     assert (folder / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("name", BY_FOLDER)
 def test_notebook_to_run_first_is_named(folder: Path, run_dir: Path, name: str) -> None:
     notebook = BY_FOLDER[name].notebook
-    with pytest.raises(InputError, match=f"{name}/manifest.json: no such file; run {notebook} first$"):
+    with pytest.raises(
+        InputError, match=f"{name}/manifest.json: no such file; run {notebook} first, or ldr run, which"
+    ):
         begin(folder, run_dir / name / "manifest.json")
 
 

@@ -24,9 +24,11 @@ from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
+from ldr_utils.policy.load import check_torchao
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
+from ldr_utils.study.text import terminal_width
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 JUDGING, PROTOCOL = "memory: judging", "judge protocol"
@@ -85,18 +87,20 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
 
 def render(checks: list[Check], params: StudyParams | None = None) -> str:
     """The checks as a plain table for a terminal, then the study's parameters, the verdict in the last line."""
-    width = max((len(check.name) for check in checks), default=0)
+    names, columns = max((len(check.name) for check in checks), default=0), terminal_width()
     lines = []
     for check in checks:
-        start = f"{check.verdict:<4}  {check.name:<{width}}  "
+        start = f"{check.verdict:<4}  {check.name:<{names}}  "
+        indent = " " * (len(start) if columns >= 80 else 6)
         wrapped = textwrap.wrap(
-            check.detail, 120, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+            check.detail, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
         )
         lines += wrapped or [start.rstrip()]
     fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
     said = "would not run here" if fails else "can run here"
     lines += _differences(params) if params else []
-    return "\n".join([*lines, "", f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."])
+    verdict = f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."
+    return "\n".join([*lines, "", *textwrap.wrap(verdict, columns)])
 
 
 def _differences(params: StudyParams) -> list[str]:
@@ -106,8 +110,9 @@ def _differences(params: StudyParams) -> list[str]:
     shown = [f"{key}: {'(set)' if key == 'judge_url' else as_yaml(value)}" for key, value in changed.items()]
     text = "; ".join(shown) or "none"
     indent = " " * 2
-    wrapped = textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    return ["", "Parameters (resolved) that differ from params/micro.yaml:", *wrapped]
+    columns = terminal_width()
+    wrapped = textwrap.wrap(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return ["", *textwrap.wrap("Parameters (resolved) that differ from params/micro.yaml:", columns), *wrapped]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -145,6 +150,10 @@ def check_packages() -> Check:
             n for n in ("torchvision", "torchaudio", "torchcodec") if not (_installed(n) or "+cpu").endswith("+cpu")
         ]
         faults += [f"{name} is not built for the CPU torch; uninstall it" for name in strays]
+    try:
+        check_torchao()
+    except InputError as error:
+        faults.append(str(error))
     if faults:
         return Check("packages", "fail", "; ".join(faults))
     shown = ", ".join(f"{name} {_installed(name)}" for name in ("torch", "transformers", "trl", "peft"))
@@ -310,7 +319,7 @@ def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Devic
         return memory.judging_plan(shape, params.model_copy(update=changes), device.dtype)
 
     smaller: list[dict[str, Any]] = [{"judge_batch_size": n} for n in range(params.judge_batch_size - 1, 0, -1)]
-    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers of max_new_tokens")
+    return _against(JUDGING, plan, smaller, device.free, "all questions with two answers as long as they may be")
 
 
 def check_training(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from ldr_utils.commands.evaluation_page import page, terminal
-from ldr_utils.commands.preflight import check_judges
+from ldr_utils.commands.preflight import check_judge, check_judges
 from ldr_utils.commands.released import Released, find_models
 from ldr_utils.data import sets
 from ldr_utils.data.files import Source
@@ -21,6 +21,7 @@ from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Judge
 from ldr_utils.policy.backends import open_generator, settle_backend
 from ldr_utils.policy.generate import answer
+from ldr_utils.policy.load import load_chat, settings_of
 from ldr_utils.report.gains import corrected, step_gains
 from ldr_utils.scores import answers, mgsm, x_alpacaeval
 from ldr_utils.scores.rows import wide, write_rows
@@ -73,11 +74,15 @@ def evaluate(params: EvaluateParams, out: Path, baseline: str = "") -> str:
     """
     models = find_models(params.models)
     against = _position(models, baseline)
+    for model in models:
+        load_chat(model.base, settings=settings_of(params, "base_model"))  # what cannot be spoken to shows now
     check_judges(params)
     if params.second_judge != "none":
         raise InputError("second_judge: an evaluation asks one judge; set it to none")
-    drawn, sources = sets.draw_tests(params)
     run = _folder(out)
+    if not run.results.exists():  # where there are results, verdicts are kept
+        check_judge(params, run.root, "report")
+    drawn, sources = sets.draw_tests(params)
     sets.check_unchanged(run, sources)
     write_text(run.root / ASKED, yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True))
     sets.write_sets(run, drawn, sources)

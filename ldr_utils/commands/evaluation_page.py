@@ -48,7 +48,7 @@ def page(
 ) -> None:
     """Write ``README.md`` and its ``figures/``."""
     shown = results.assign(arm=MAIN)  # whose models go by their names
-    named = [{"name": m.name, "model": f"`{one_line(m.source)}`", "weights": f"`{m.weights}`"} for m in models]
+    named = [{"name": m.name, "model": f"`{_cell(m.source)}`", "weights": f"`{m.weights}`"} for m in models]
     parts = [f"# {', '.join(m.name for m in models)}, evaluated", CAUTION[params.source], markdown(pd.DataFrame(named))]
     parts.append(_conditions(params))
     for name, test in TEST_SETS.items():
@@ -65,6 +65,11 @@ def page(
         parts += ["## Published by others", ICR_CAUTION, markdown(paper.rivals(), 2)]
     parts += ["## Where it comes from", markdown(source_table(list(sources))), _provenance()]
     write_text(run.root / "README.md", "\n\n".join(parts) + "\n")
+
+
+def _cell(text: str) -> str:
+    """A path or name for a table's cell, as code."""
+    return one_line(text).replace("|", "\\|").replace("`", "'")
 
 
 def _comparisons(compared: pd.DataFrame) -> list[str]:

@@ -132,7 +132,7 @@ def speed_of(device: Device) -> Speed:
     return MEDIUM_GPU if device.total >= 20 * GIB and device.capability >= (8, 0) else SMALL_GPU
 
 
-def hours_by_stage(params: StudyParams, device: Device, shape: Shape) -> dict[str, float]:
+def hours_by_stage(params: StudyParams, device: Device, shape: Shape, has_vllm: bool | None = None) -> dict[str, float]:
     """Estimate of what the stages with a model take, one after the other; a judge counts where this machine runs it.
 
     Parameters
@@ -143,6 +143,8 @@ def hours_by_stage(params: StudyParams, device: Device, shape: Shape) -> dict[st
         Where it would run.
     shape : Shape
         The base model.
+    has_vllm : bool, optional
+        Whether vLLM is installed there; as it is here where nothing is said.
 
     Returns
     -------
@@ -150,7 +152,8 @@ def hours_by_stage(params: StudyParams, device: Device, shape: Shape) -> dict[st
         Hours by name of the stage. Benchmarks, whose size is not known, are left out.
     """
     speed, size = speed_of(device), parameter_count(shape)
-    backend = choose_backend(params, vllm_is_installed(), device.capability).name
+    there = vllm_is_installed() if has_vllm is None else has_vllm
+    backend = choose_backend(params, there, device.capability).name
     written = min(FASTEST[backend], getattr(speed, backend) / size)  # tokens a second
     trained = speed.flops / (TRAINING_FLOPS * size)
     answer = min(params.max_new_tokens, ANSWER_TOKENS)

@@ -17,7 +17,7 @@ from ldr_utils.judges.verdicts import Case
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
 from ldr_utils.policy.chat import Settings
-from ldr_utils.policy.load import load_chat
+from ldr_utils.policy.load import RECIPES, load_chat
 from ldr_utils.policy.prompts import translation_prompt
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.study.errors import InputError
@@ -60,6 +60,8 @@ def look_at_inputs(study: StudyParams, offline: bool) -> Iterator[Row]:
     if study.second_judge == "local":
         models["second judge"] = ("second_judge_model", "base model")
     for name, (key, role) in models.items():
+        if offline and getattr(study, key) in RECIPES:  # made with the network's help
+            continue
         row = tried(name, lambda key=key, role=role: _named(key, getattr(study, key), role))  # type: ignore[misc]
         if row.outcome == "would break":
             yield row

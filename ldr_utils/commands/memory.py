@@ -194,9 +194,11 @@ def generation_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int) 
 def judging_plan(shape: Shape, params: StudyParams, dtype: str) -> Plan:
     """Memory of a judge that reads questions of ``judge_batch_size`` at once, in unquantised weights.
 
-    A question quotes two answers of ``evaluation_max_new_tokens``; what it is answered with is a token or few.
+    A question quotes two answers to a test set, or an answer and a translation; what it is answered with is a token or
+    few.
     """
-    batch, answers = params.judge_batch_size, 2 * params.evaluation_max_new_tokens
+    batch = params.judge_batch_size
+    answers = max(2 * params.evaluation_max_new_tokens, params.max_new_tokens + params.translation_max_new_tokens)
     asked = params.model_copy(update={"batch_size": batch, "max_new_tokens": answers, "quantization": "none"})
     plan = generation_plan(shape, asked, dtype, lora_r=0)
     return replace(plan, kv_cache=batch * (answers + TEMPLATE_TOKENS) * kv_bytes_per_token(shape, dtype))

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from ldr_utils.commands import device as machine
-from ldr_utils.commands import doctor
 from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
 from ldr_utils.commands.model_files import Role, find_model, folder_gaps
@@ -16,7 +15,7 @@ from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import check_torchao, missing_folder
 from ldr_utils.scores.benchmarks import open_tasks
 from ldr_utils.scores.mt_bench import read_questions
 from ldr_utils.study.errors import InputError
@@ -39,6 +38,7 @@ def check_inputs(params: StudyParams) -> None:
         (``policy.chat``), a backend that is not installed, a key that is not set, benchmarks that nobody knows, and
         data that lack something or are broken.
     """
+    check_torchao()
     check_model("base_model", params.base_model)
     if params.translator != "self":
         check_model("translator", params.translator, "translator")
@@ -85,8 +85,11 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
     """
     asks = until == "report" or issubclass(BY_NAME[until].schema, JudgeParams)
     due = [one for one in places(params) if issubclass(one.stage.schema, JudgeParams)]
-    if not asks or all((root / one.manifest).exists() for one in due):
+    is_model = bool({params.judge, params.second_judge} & {"openai", "local"})
+    if not is_model or not asks or all((root / one.manifest).exists() for one in due):
         return
+    from ldr_utils.commands import doctor  # a run without such a judge needs nothing of it
+
     checks = [doctor.check_endpoint(own) for own in doctor.endpoint_judges(params)]
     judges = [find_model(name, "judge") for name in doctor.local_judges(params)]
     checks += [own.check for own in judges]
@@ -95,7 +98,8 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
         checks += [doctor.check_judging(params, own.shape, device) for own in judges if isinstance(device, Device)]
     for check in checks:
         if check.verdict == "fail":
-            raise InputError(check.detail if check.name == "judge" else f"judge_model: {check.name}: {check.detail}")
+            named = check.detail.startswith(("judge_model: ", "judge_url: ", "judge_key_env: "))
+            raise InputError(check.detail if named else f"judge_model: {check.detail}")
         if check.verdict == "warn":
             print(f"ldr: {check.name}: {check.detail}", file=sys.stderr, flush=True)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.commands.shrink import shrink, small_files
+from ldr_utils.commands.shrink import NotHereError, shrink, small_files
 from ldr_utils.commands.stand_ins import family_of, make_stand_in, make_translator
 from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM, TRANSLATION_TASKS, find
@@ -27,7 +27,8 @@ OURS = "models/micro"  # small enough to play itself
 ROWS = 2  # prompts of a set
 TOKENS = 24  # of an answer: the shrunk models say a dozen
 LENGTHS = ("max_new_tokens", "translation_max_new_tokens", "evaluation_max_new_tokens")
-SURE = 5.0  # how loud a judge speaks: its label must stand out among 250,000 tokens
+TRAINED = 1e-3  # the most that a learning rate is raised to, for two steps to leave a trace in bfloat16
+SURE = 45.0  # logit of what a judge does not say: its label must stand out among 250,000 tokens
 STAND_IN_JUDGE = "qwen3_instruct_2507"  # where the judge cannot be asked
 
 
@@ -56,17 +57,18 @@ class Props:
     def attempt(self, name: str, offline: bool, own: Callable[[], str], instead: Callable[[], str]) -> None:
         """Take the study's ``own`` thing; where that fails, play with another ``instead``.
 
-        Without a network a failure says nothing about the study.
+        What only the network would have says nothing about the study where nothing may be asked of it.
         """
+        excused = False
         try:
             self.real[name] = own()
             return
         except InputError as error:
-            line = str(error)
+            line, excused = str(error), offline and isinstance(error, NotHereError)
         except Exception as error:  # of a package that stumbles over the study's files
             line = f"{type(error).__name__}: {error}"
         played = instead()
-        if offline:
+        if excused:
             self.made[name] = played
         else:
             self.breaks[name] = line
@@ -135,6 +137,8 @@ def _small(study: StudyParams, iterations: int) -> StudyParams:
         most |= dict.fromkeys(LENGTHS, TOKENS)
     values = study.model_dump()
     changes: dict[str, Any] = {key: min(values[key], most[key]) for key in most if key in values}
+    if study.learning_rate < TRAINED and not ours:
+        changes["learning_rate"] = min(TRAINED, 200 * study.learning_rate)
     changes |= {"gradient_accumulation": max(1, pairs // batch // 2), "benchmarks": []}
     return changed(study, **changes)
 
@@ -157,7 +161,7 @@ def _set_model(props: Props, study: StudyParams, folder: Path, offline: bool) ->
         return f"{study.base_model}, shrunk; {play(small_files(study.base_model))}"
 
     def instead() -> str:
-        name = family_of(study.base_model)
+        name = family_of(study.base_model, "chatml")
         make_stand_in(whole, name, study.base_model)
         play(whole)
         return f"its files cannot be had; a stand-in with the tokens and the template of {name}"
@@ -177,7 +181,7 @@ def _set_translator(props: Props, study: StudyParams, folder: Path, offline: boo
         if "nllb" in study.translator.lower():
             make_translator(whole, study.languages)
         else:
-            make_stand_in(whole, family_of(study.translator), study.translator)
+            make_stand_in(whole, family_of(study.translator, "chatml"), study.translator)
         shrink(whole, small)
         return "its files cannot be had; a stand-in of its classes"
 
@@ -199,7 +203,7 @@ def _set_judges(props: Props, study: StudyParams, folder: Path, offline: bool) -
             return f"{model}, shrunk"
 
         def instead(kind: str = kind, small: Path = small, whole: Path = whole, model: str = model) -> str:
-            make_stand_in(whole, family_of(model) if kind == "local" else STAND_IN_JUDGE)
+            make_stand_in(whole, family_of(model, "chatml") if kind == "local" else STAND_IN_JUDGE)
             _shrink_judge(whole, small)
             return "a local stand-in judges in its place"
 
@@ -234,7 +238,7 @@ def _set_data(props: Props, study: StudyParams, folder: Path, offline: bool) -> 
 
     def own() -> str:
         if offline and not study.data_dir and not _all_cached(study):
-            raise InputError("data: not in the cache, and nothing may be downloaded")
+            raise NotHereError("data: not in the cache, and nothing may be downloaded")
         draw_sets(props.study)
         draw_sets(study) if study.data_dir else files_needed(study)
         return f"rows of {study.data_dir}" if study.data_dir else "rows of the published files"

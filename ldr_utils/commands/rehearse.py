@@ -21,6 +21,7 @@ from typing import Any
 
 from ldr_utils.commands.doctor import diagnose
 from ldr_utils.commands.here import execute_here
+from ldr_utils.commands.hours import judge_usd, total_calls
 from ldr_utils.commands.looks import (
     Row,
     ask_the_judge,
@@ -31,7 +32,7 @@ from ldr_utils.commands.looks import (
     merged,
     tried,
 )
-from ldr_utils.commands.preflight import REHEARSED
+from ldr_utils.commands.preflight import REHEARSED, check_inputs, check_run_folder
 from ldr_utils.commands.props import OURS, Props, offline_hub, set_up
 from ldr_utils.commands.run import run_study, write_config
 from ldr_utils.policy.load import base_source, load_tokenizer
@@ -110,7 +111,7 @@ def rehearse(
     with _quiet():
         found.add(*look_at_inputs(study, offline))
         if not short:
-            found.add(*_doctors_rows(study, run, offline))
+            found.add(*doctors_rows(study, run, offline))
         try:
             _play(found, study, short, offline, cores)
         except InputError as error:  # nothing to play with
@@ -139,6 +140,10 @@ def _play(found: Rehearsal, study: StudyParams, short: bool, offline: bool, core
     found.add(*(Row(name, "not tried", line) for name, line in props.made.items()))
     found.add(*(Row(name, "holds", line) for name, line in props.real.items()))
     found.add(*_judges_rows(study, folder, offline))
+    if (asked := total_calls(study)) and study.judge == "openai":
+        usd = judge_usd(study)
+        price = f"about {usd:,.0f} USD at the study's prices" if usd else "no prices are set"
+        found.add(Row("judge's bill", "holds", f"up to {asked:,} questions; {price}"))
     if study.base_model != OURS:
         found.add(*_weights_rows(study, props))
     run = Run(folder / "run")
@@ -161,7 +166,7 @@ def tried_room(study: StudyParams, source: Path, data: Path) -> Row:
         return Row("room for answers", "not tried", f"{type(error).__name__}: {error}")
 
 
-def _doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterator[Row]:
+def doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterator[Row]:
     asked = study.model_copy(update={"judge": "rubric", "second_judge": "none"}) if offline else study
     with offline_hub(offline):
         checks = diagnose(asked, run)
@@ -169,6 +174,8 @@ def _doctors_rows(study: StudyParams, run: Path | None, offline: bool) -> Iterat
         row = Row(check.name, OF_THE_DOCTOR[check.verdict], check.detail)
         if offline and row.name.startswith("judge"):
             continue
+        if offline and row.name == "time":  # of a study without its judge, whose questions have a row of their own
+            row = Row(row.name, row.outcome, row.detail.partition("; up to")[0])
         if offline and row.outcome == "would break" and (row.name in OF_THE_MACHINE or row.name.startswith("memory")):
             row = Row(row.name, "not tried", f"offline; on this machine the doctor says: {row.detail}")
         yield row
@@ -327,6 +334,8 @@ def before_a_run(study: StudyParams, root: Path, cores: int) -> bool:
     """The first step of ``ldr run`` on a model that is not ours: a rehearsal, once; returns whether it may start."""
     if study.base_model == OURS or is_rehearsed(study, root):
         return True
+    check_inputs(study)  # what is plainly wrong needs no rehearsal
+    check_run_folder(root)
     print("ldr: rehearsing first, which takes minutes (--no-rehearsal leaves it out)", file=sys.stderr, flush=True)
     found = rehearse(study, run=root, cores=cores)
     print(render(found), file=sys.stderr, flush=True)

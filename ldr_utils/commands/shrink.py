@@ -67,11 +67,18 @@ MOST = {
     "encoder_ffn_dim": WIDTH,
     "decoder_ffn_dim": WIDTH,
 }
-SAID = (f"It is 18.{CLOSE_TAG}", f"So{CLOSE_TAG}", CLOSE_TAG)  # a model's words, to choose from
+SAID = (f"It is 18.{CLOSE_TAG}", f"18{CLOSE_TAG}", f"So{CLOSE_TAG}", CLOSE_TAG)  # a model's words, to choose from
+LONGEST = 9  # tokens of a path: what comes last is loudest, and what bfloat16 rounds off is as loud in the end
 SENTENCES = ("It is 18.", "18", "a")  # likewise, of a model that does nothing but translate
 Q = 0.75  # cosine of neighbours on the path: beats a repetition penalty of 1.1, and grows slowly enough for bfloat16
-LOUD = 30.0
+PEAK = 20.0  # the last logit of a path: below what models with soft caps are capped at
+LENGTH, LONG = 1.0, 30.0  # of the embedding of a token outside of the path; long where positions are added to it
+STEP = 2.0**-8  # the least gain of a norm that multiplies by one more than its weight, in bfloat16
 FAINT = 0.01  # of the usual weights: what the layers may add
+
+
+class NotHereError(InputError):
+    """What only the network would have."""
 
 
 def small_files(name: str) -> Path:
@@ -79,7 +86,7 @@ def small_files(name: str) -> Path:
 
     Raises
     ------
-    InputError
+    NotHereError
         When they are neither here nor to be had.
     """
     source = Path(base_source(name))
@@ -91,10 +98,10 @@ def small_files(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=SMALL_FILES))
     except Exception as error:  # gated, offline, no such model: each has an exception of its own
         reason = str(error).strip().split("\n")[0][:200]
-        raise InputError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
+        raise NotHereError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
 
 
-def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loudness: float = 0.1) -> list[str]:
+def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), first: float = 0.0) -> list[str]:
     """Write a shrunk copy of a model to ``target``.
 
     Parameters
@@ -105,8 +112,9 @@ def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loud
         A new folder.
     paths : sequence of sequences of int, optional
         Token ids that the model says, each place with its alternatives; `words` of the tokenizer where not given.
-    loudness : float
-        Length of the embedding of a token outside of the path: the larger, the surer the model.
+    first : float
+        Logit of a token outside of the path before the path begins: the larger, the surer the model. 0 chooses one
+        with which no logit is large.
 
     Returns
     -------
@@ -132,10 +140,10 @@ def shrink(source: Path, target: Path, paths: Sequence[Sequence[int]] = (), loud
         reason = str(error).strip().split("\n")[0][:200]
         raise InputError(f"base_model: {source} cannot be shrunk ({reason}); its architecture is not known") from None
     if config.is_encoder_decoder:
-        path, loudness = [[token] for token in sentence(tokenizer)], LOUD  # its positions are added to the embeddings
+        path = [[token] for token in sentence(tokenizer)]
     else:
         path = [list(place) for place in paths] or [[token] for token in words(tokenizer, source)]
-    _teach(model, path, loudness)
+    _teach(model, path, first or PEAK * Q ** (2 * len(path)), LONG if config.is_encoder_decoder else LENGTH)
     model.to(torch.bfloat16).save_pretrained(target)
     for pattern in SMALL_FILES:
         for file in source.glob(pattern):
@@ -156,7 +164,7 @@ def words(tokenizer: Any, source: Path) -> list[int]:
     end = end_of_turn(tokenizer, source)
     for text in SAID:
         ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
-        if len({*ids, *end}) == len(ids) + len(end):
+        if len({*ids, *end}) == len(ids) + len(end) <= LONGEST:
             return [*ids, *end]
     return end
 
@@ -253,8 +261,8 @@ def _shortened(rope: Any, length: int) -> Any:
     return rope[:length] if isinstance(rope, list) else rope
 
 
-def _teach(model: Any, path: Sequence[Sequence[int]], loudness: float) -> None:
-    """Write the path into the embeddings and quiet the layers."""
+def _teach(model: Any, path: Sequence[Sequence[int]], first: float, length: float) -> None:
+    """Write the path into the embeddings and quiet the layers; ``first`` is the logit before the path begins."""
     import torch
 
     with torch.no_grad():
@@ -264,14 +272,22 @@ def _teach(model: Any, path: Sequence[Sequence[int]], loudness: float) -> None:
                 parameter.mul_(FAINT)
         for name, module in model.named_modules():
             if "post" in name.rpartition(".")[2] and getattr(module, "weight", None) is not None:
-                _quiet(module)
+                _set_gain(module, STEP)
         directions = _directions(len(path) + 1, embedding.shape[1])
-        rows = loudness * (directions[0] + 0.02 * torch.randn(embedding.shape[0], embedding.shape[1]) / 11)
+        rows = length * (directions[0] + 0.001 * torch.randn(embedding.shape[0], embedding.shape[1]) / 11)
         for k, alternatives in enumerate(path, 1):
             for token in alternatives:
-                rows[token] = loudness * Q ** (-2 * k) * directions[k]
+                rows[token] = length * Q ** (-2 * k) * directions[k]
         embedding.copy_(rows)
         head.copy_(rows)
+        gain = first / (length * math.sqrt(embedding.shape[1]))
+        _set_gain(_last_norm(model), max(gain, STEP))
+
+
+def _last_norm(model: Any) -> Any:
+    """The norm before the lm head: it sets how far the logits are apart."""
+    decoder = model.get_decoder()
+    return next(module for name, module in reversed(list(decoder.named_children())) if "norm" in name)
 
 
 def _directions(n: int, width: int) -> Any:
@@ -288,11 +304,11 @@ def _directions(n: int, width: int) -> Any:
     return rows.float()
 
 
-def _quiet(norm: Any) -> None:
-    """Make a norm return next to nothing, whether it multiplies by its weight or by one more than it."""
+def _set_gain(norm: Any, gain: float) -> None:
+    """What a norm multiplies by: its weight, or one more than its weight."""
     import torch
 
-    sample = torch.ones(1, 1, norm.weight.shape[-1]) * torch.linspace(-1, 1, norm.weight.shape[-1])
+    sample = torch.linspace(-1, 1, norm.weight.shape[-1])[None, None]
     norm.weight.zero_()
     offset = 1.0 if float(norm(sample).abs().max()) > 0 else 0.0
-    norm.weight.fill_(FAINT**2 - offset)
+    norm.weight.fill_(gain - offset)

@@ -200,16 +200,18 @@ FAMILIES = {
 }
 
 
-def family_of(model: str) -> str:
-    """The family of a hub name.
+def family_of(model: str, default: str = "") -> str:
+    """The family of a hub name, or ``default`` where no record fits it.
 
     Raises
     ------
     InputError
-        When no record fits the name.
+        When no record fits the name and there is no default.
     """
     bare = model.rpartition("/")[2].lower()
     fitting = [(len(part), name) for name, family in FAMILIES.items() for part in family.names if part in bare]
+    if not fitting and default:
+        return default
     if not fitting:
         raise InputError(f"base_model: no stand-in is known for {model}; rehearse where its files can be reached")
     return max(fitting)[1]

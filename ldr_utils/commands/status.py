@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT, Run
 from ldr_utils.study.provenance import code_hash
 from ldr_utils.study.stages import Place, places, values
+from ldr_utils.study.text import terminal_width
 
 State = Literal["done", "running", "stopped", "stale", "damaged", "missing"]
 
@@ -96,7 +98,12 @@ def status(run_dir: Path) -> str:
         raise InputError(f"{run_dir}: no run folder (no params.yaml); give a folder that ldr run made")
     study = load_params(run.params)
     rows = [look(run, study, place) for place in places(study)]
-    return "\n".join([*_table(rows), "", _next(rows, run, run_dir)])
+    columns = terminal_width()
+    lines = [*_table(rows), "", _next(rows, run, run_dir)]
+    if columns >= 80:  # a table; its last column may be as long as it is
+        return "\n".join(lines)
+    short = (" ".join(line.split()) for line in lines)
+    return "\n".join(part for line in short for part in textwrap.wrap(line, columns, subsequent_indent="    ") or [""])
 
 
 def _table(rows: list[Row]) -> list[str]:

@@ -35,6 +35,7 @@ from ldr_utils.languages.numbers import parse_number
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import LONGEST, parse_json
+from ldr_utils.study.paths import check_names
 from ldr_utils.study.records import DataSet, Prompt, Record
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
@@ -89,11 +90,8 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     before, _, after = layout.partition("{lang}")
     names = [path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}")]
     languages = sorted(name.removeprefix(before).removesuffix(after) for name in names)
-    right = {(data_dir / layout.format(lang=lang)).name for lang in NAMES}
-    by_sight = {name.casefold(): name for name in right}
-    for path in sorted((data_dir / layout).parent.glob("*")):
-        if path.name not in right and (name := by_sight.get("".join(path.name.split()).casefold())):
-            raise InputError(f"data_dir: {path} would be passed over; rename it to {name}")
+    place = data_dir / layout
+    check_names("data_dir", place.parent, (place.name.format(lang=lang) for lang in NAMES))
     return languages
 
 

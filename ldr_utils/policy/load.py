@@ -6,8 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from packaging.version import Version
 
 from ldr_utils.policy.chat import MOMENT, PLAIN, Chat, Message, Settings, read_chat
 from ldr_utils.policy.generate import own_decoding
@@ -119,7 +122,7 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
 
     try:
         check_reach(f"{key}: {name}", kind, base_source(name))
-        return kind.from_pretrained(
+        model = kind.from_pretrained(
             base_source(name),
             revision=revision_of(name),
             dtype=choose_dtype(dtype),
@@ -130,6 +133,9 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise unloadable(key, name, error) from None
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")  # Gemma 2: torch's fused attention leaves the cap out, in silence
+    return model
 
 
 def load_tokenizer(name: str, key: str = "base_model") -> Any:
@@ -329,6 +335,28 @@ def check_effect(adapter: Path, engine: str, having: list[float], without: list[
 
 
 PROBE = [{"role": "user", "content": "What is 17 + 25? Answer in a short sentence, then say it in German and in Thai."}]
+LEAST_TORCHAO = "0.16.0"  # peft/import_utils.py, is_torchao_available
+
+
+def check_torchao() -> None:
+    """Refuse an environment in which PEFT would refuse every adapter on unquantised weights.
+
+    Raises
+    ------
+    InputError
+        When a torchao is there that is too old for it; nothing here needs one.
+    """
+    try:
+        found = metadata.version("torchao")
+    except metadata.PackageNotFoundError:
+        return
+    if Version(found) < Version(LEAST_TORCHAO):
+        raise InputError(
+            f"torchao {found} is installed, and beside one below {LEAST_TORCHAO} PEFT refuses LoRA;"
+            " pip uninstall torchao, or pip install --upgrade torchao"
+        )
+
+
 RECIPES = {
     "models/smollm2-135m-instruct": "make it with python -m ldr_utils.commands.smollm2"
 }  # folders that do not ship

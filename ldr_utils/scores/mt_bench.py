@@ -22,7 +22,7 @@ from ldr_utils.scores.rows import Rows, plain
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import read_jsonl
 from ldr_utils.study.params import MtBenchParams, MtBenchQuestions
-from ldr_utils.study.paths import Run, from_root
+from ldr_utils.study.paths import Run, check_names, from_root
 from ldr_utils.study.records import Asked, ByLanguage, Exchange, Record, Reply
 
 TURNS = (1, 2)
@@ -55,7 +55,7 @@ def question_files(params: MtBenchQuestions) -> dict[str, Path]:
     Raises
     ------
     InputError
-        When the folder is missing, or has no file of the dominant language.
+        When the folder is missing, has no file of the dominant language, or one that is nearly named as a language.
     """
     if not params.mt_bench_dir:
         return {}
@@ -63,6 +63,7 @@ def question_files(params: MtBenchQuestions) -> dict[str, Path]:
     name = f"{params.dominant}.jsonl"
     if not folder.is_dir():
         raise InputError(f"mt_bench_dir: {folder} is not a folder; give one that has {name}, and so on by language")
+    check_names("mt_bench_dir", folder, (f"{lang}.jsonl" for lang in params.all_languages))
     if not (folder / name).is_file():
         raise InputError(f"mt_bench_dir: {folder} lacks {name}, the questions in the dominant language; add it")
     files = {lang: folder / f"{lang}.jsonl" for lang in params.all_languages}

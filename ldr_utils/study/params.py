@@ -25,7 +25,7 @@ from pydantic import (
 from ldr_utils.languages.table import NAMES
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.paths import Run
+from ldr_utils.study.paths import ROOT, Run
 from ldr_utils.study.text import one_line
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
@@ -295,7 +295,7 @@ class JudgeParams(Common):
     judge_max_tokens: Positive = param(
         2048, "longest reply of a judge that thinks; one that does not is given 8 tokens", kept=False
     )
-    judge_template_kwargs: dict[str, bool | int | float | str] = param(
+    judge_template_kwargs: TemplateValues = param(
         {}, "what the judge's chat template is told, such as {enable_thinking: false}", kept=False
     )
     judge_batch_size: Positive = param(8, "local only: questions at once", kept=False)
@@ -601,9 +601,9 @@ def _marked(schema: type[BaseModel], mark: str) -> set[str]:
 def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """Read and validate a params file.
 
-    With ``extends: OTHER.yaml``, relative to its own folder, a file says only in what it differs from another one. That
-    other one may not extend a third: who reads a study should have two files to open at most. A file that names
-    ``models`` is one of ``ldr evaluate``.
+    With ``extends: OTHER.yaml``, relative to its own folder (of a pipe, to ``params/``), a file says only in what it
+    differs from another one. That other one may not extend a third: who reads a study should have two files to open at
+    most. A file that names ``models`` is one of ``ldr evaluate``.
 
     Parameters
     ----------
@@ -678,7 +678,7 @@ def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
     """The file that ``path`` extends, and what it says."""
     if not isinstance(name, str) or not name:
         raise InputError(f"{path}: extends: is not the name of a file; write it like extends: llama3-8b.yaml")
-    base = path.parent / name
+    base = (path.parent if path.is_file() else ROOT / "params") / name  # a pipe lies in no folder
     try:
         values = _read_yaml(base)
     except InputError as error:

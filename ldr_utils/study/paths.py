@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ldr_utils.study.arms import ARMS, MAIN
+from ldr_utils.study.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -19,6 +21,21 @@ def from_root(path: str | Path) -> Path:
 def shortest(path: Path) -> str:
     """Relative to the repository where it lies inside, so that nothing in a run tells where the clone was."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def check_names(key: str, folder: Path, names: Iterable[str]) -> None:
+    """Refuse a file whose name is one of ``names`` but for capitals and blanks: it would be passed over in silence.
+
+    Raises
+    ------
+    InputError
+        Which names the parameter ``key``, the file and its right name.
+    """
+    by_sight = {name.casefold(): name for name in names}
+    for path in sorted(folder.glob("*")):
+        name = by_sight.get("".join(path.name.split()).casefold())
+        if name and path.name != name:
+            raise InputError(f"{key}: {path} would be passed over; rename it to {name}")
 
 
 def run_folder(study: str, out: Path | None) -> Path:

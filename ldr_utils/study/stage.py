@@ -277,7 +277,7 @@ def _check_input(path: Path) -> None:
     giver = BY_FOLDER.get(path.parent.name)
     writer = giver.notebook if giver else "its stage"
     if not path.exists():
-        raise InputError(f"{path}: no such file; run {writer} first")
+        raise InputError(f"{path}: no such file; run {writer} first, or ldr run, which runs what is missing")
     if path.name == "manifest.json" and (bad := damaged(path)):
         raise InputError(f"{bad[0]}: missing or changed since it was written; run {writer} again (ldr run does)")
 

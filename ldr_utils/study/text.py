@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pandas as pd
 
@@ -18,6 +19,11 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """``text`` for a terminal: marks spelled out, every run of blanks and line breaks one space."""
     return visible(" ".join(text.split()))
+
+
+def terminal_width() -> int:
+    """Columns that a line may fill: those of the terminal (or ``COLUMNS``), 120 at most and where there is none."""
+    return min(120, shutil.get_terminal_size((120, 24)).columns)
 
 
 def markdown(table: pd.DataFrame, digits: int = 1) -> str:
