@@ -16,7 +16,16 @@ import pytest
 from conftest import Server
 
 from ldr_utils.commands import rehearse as module
-from ldr_utils.commands.looks import Row, ask_the_judge, look_at_inputs, look_at_room, look_at_weights, merged, tried
+from ldr_utils.commands.looks import (
+    Row,
+    ask_the_judge,
+    look_at_inputs,
+    look_at_room,
+    look_at_template,
+    look_at_weights,
+    merged,
+    tried,
+)
 from ldr_utils.commands.preflight import REHEARSED
 from ldr_utils.commands.props import changed, make_data
 from ldr_utils.commands.rehearse import Rehearsal, before_a_run, is_rehearsed, rehearse, remember, render
@@ -26,7 +35,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
-FILES = sorted((ROOT / "params").glob("*.yaml"))
+FILES = [path for path in sorted((ROOT / "params").glob("*.yaml")) if "\nmodels:" not in path.read_text()]  # studies
 NOTEBOOKS = [
     "01_data",
     "02_generation",
@@ -132,11 +141,17 @@ def test_a_whole_study_holds(published: StudyParams, tmp_path: Path) -> None:
 
 
 def test_an_end_of_turn_that_stops_nothing(published: StudyParams, tmp_path: Path) -> None:
+    ended = with_template(published, tmp_path / "model", (CHATML + TURN).replace("<|im_end|>", "### END"))
+    assert "ends an answer with '### END', which is no control token" in broken_rows(ended, tmp_path)["chat template"]
+
+
+def test_the_end_of_turn_is_the_templates_whatever_the_tokenizer_calls_its_end(
+    published: StudyParams, tmp_path: Path
+) -> None:
     model = copy_of(published, tmp_path / "model")
     edit(model / "generation_config.json", eos_token_id=2049)
     edit(model / "tokenizer_config.json", eos_token="<|endoftext|>")
-    found = broken_rows(changed(published, base_model=str(model)), tmp_path)
-    assert any("end of turn" in name or "stop" in line for name, line in found.items()), found
+    assert broken_rows(changed(published, base_model=str(model)), tmp_path) == {}
 
 
 def test_a_tokenizer_larger_than_the_embeddings(published: StudyParams, tmp_path: Path) -> None:
@@ -217,30 +232,41 @@ def test_a_model_that_no_hub_has(published: StudyParams, tmp_path: Path, monkeyp
     assert {row.name: row.outcome for row in found.rows}["08_report"] == "holds"
 
 
+WITHOUT_TURN = "its prompts end in"
+IN_PARTS = "wants messages in parts"
+
+
 @pytest.mark.parametrize(
     ("template", "line"),
     [
-        (CHATML, "without an assistant's turn"),
-        (CHATML.replace("m['content']", "m['content'][0]['text']") + TURN, "for parts"),
-        (
-            "{% for m in messages %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}{% endfor %}" + TURN,
-            "for parts",
-        ),
-        (CHATML + "{{ raise_exception('no') }}" + TURN, "that raises"),
-        (CHATML + "{% if", "with a fault of syntax"),
-        (CHATML + TURN.replace("assistant\n", "assistant\n<think>\n"), "that opens a thought"),
+        (CHATML, WITHOUT_TURN),
+        (CHATML.replace("m['content']", "m['content'][0]['text']") + TURN, IN_PARTS),
+        ("{% for m in messages %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}{% endfor %}" + TURN, IN_PARTS),
+        (CHATML + "{{ raise_exception('no') }}" + TURN, "cannot render a question and an answer"),
+        (CHATML + "{% if", "has a syntax error"),
+        (CHATML + TURN.replace("assistant\n", "assistant\n<think>\n"), "opens a thought in the prompt"),
     ],
     ids=["no turn", "parts", "parts, empty", "raises", "syntax", "thought"],
 )
 def test_a_template_that_breaks_the_protocol(published: StudyParams, tmp_path: Path, template: str, line: str) -> None:
-    """What it is told by are the checks of ``policy.chat``."""
-    pytest.importorskip("ldr_utils.policy.chat")
-    assert broken_rows(with_template(published, tmp_path / "model", template), tmp_path), line
+    study = with_template(published, tmp_path / "model", template)
+    with pytest.raises(InputError, match=line):
+        look_at_template(study, Path(study.base_model))
+
+
+def test_a_template_stops_what_depends_on_it_and_nothing_else(published: StudyParams, tmp_path: Path) -> None:
+    study = with_template(published, tmp_path / "model", CHATML)
+    found = {row.name: row.outcome for row in rehearse(study, tmp_path / "x", short=True, offline=True).rows}
+    assert found["chat template"] == found["02_generation"] == "would break"
+    assert found["01_data"] == "holds"
+    assert found["05_qlora_dpo"] == found["08_report"] == "not tried"
 
 
 def test_a_date_in_the_template_is_no_fault(published: StudyParams, tmp_path: Path) -> None:
-    dated = CHATML.replace("{{ m['content'] }}", "{{ strftime_now('%d %B %Y') }} {{ m['content'] }}") + TURN
-    assert broken_rows(with_template(published, tmp_path / "model", dated), tmp_path) == {}
+    dated = "<|im_start|>system\nToday is {{ strftime_now('%d %B %Y') }}.<|im_end|>\n" + CHATML + TURN
+    study = with_template(published, tmp_path / "model", dated)
+    assert "told 2026-01-01 every day" in look_at_template(study, Path(study.base_model))
+    assert broken_rows(study, tmp_path) == {}
 
 
 # The judge's endpoint: a server of the tests imitates what real ones say.
@@ -354,11 +380,13 @@ def test_a_broken_set_up_through_the_command(published: StudyParams, tmp_path: P
     """All that does not depend on the fault is still tried; the exit code is 2."""
     overrides = [f"{key}={getattr(published, key)}" for key in ("base_model", "judge_model", "data_dir")]
     overrides += ["languages=[en, es]", "unseen=[]", "learning_rate=1e-45"]
+    overrides += ["prompts_per_iteration=2", "mgsm_problems=2", "alpaca_prompts=2", "iterations=1"]
     words = [word for override in overrides for word in ("--set", override)]
     process = ldr("rehearse", "params/smollm2-cpu.yaml", "--short", "--offline", "--out", str(tmp_path / "x"), *words)
     said, complained = process.communicate()
     assert process.returncode == 2, said + complained
     found = outcomes(said)
+    assert "01_data" in found, said + complained
     assert {found[name] for name in ("01_data", "02_generation", "04_pairs")} == {"holds"}
     assert "would break" in found.values()
     assert f"What was played is kept in {tmp_path / 'x'}" in said

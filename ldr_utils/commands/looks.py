@@ -16,7 +16,7 @@ from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Case
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.chat import Settings
+from ldr_utils.policy.chat import MOMENT, Settings
 from ldr_utils.policy.load import RECIPES, load_chat
 from ldr_utils.policy.prompts import translation_prompt
 from ldr_utils.scores.benchmarks import open_tasks
@@ -104,6 +104,20 @@ def look_at_weights(folder: Path, tokens: int) -> str:
                     raise InputError(f"base_model: {file}: {name} {has}; give the tokenizer that belongs to it")
                 seen += 1
     return f"{seen} tensors, every number finite" if files else ""
+
+
+def look_at_template(study: StudyParams, source: Path) -> str:
+    """Whether the model can be spoken to as its chat template says (see ``policy.chat``).
+
+    Raises
+    ------
+    InputError
+        When it cannot, with the remedy.
+    """
+    chat = load_chat(str(source), settings=Settings.of(study))
+    end = chat.tokenizer.convert_ids_to_tokens(chat.end)
+    dated = f"; it asks for the time, and is told {MOMENT:%Y-%m-%d} every day" if chat.dated else ""
+    return f"texts arrive whole, an answer ends with {end}{dated}"
 
 
 def look_at_room(study: StudyParams, source: Path, data: Path) -> Row:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ldr_utils.commands.looks import (
     look_at_answers,
     look_at_inputs,
     look_at_room,
+    look_at_template,
     look_at_weights,
     merged,
     tried,
@@ -144,6 +146,8 @@ def _play(found: Rehearsal, study: StudyParams, short: bool, offline: bool, core
         usd = judge_usd(study)
         price = f"about {usd:,.0f} USD at the study's prices" if usd else "no prices are set"
         found.add(Row("judge's bill", "holds", f"up to {asked:,} questions; {price}"))
+    if props.model:
+        found.add(tried("chat template", partial(look_at_template, study, props.model)))
     if study.base_model != OURS:
         found.add(*_weights_rows(study, props))
     run = Run(folder / "run")
