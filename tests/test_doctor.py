@@ -752,8 +752,9 @@ def test_judge_key(params: StudyParams, monkeypatch: pytest.MonkeyPatch) -> None
 # The whole diagnosis
 
 
-def test_whole_diagnosis(params: StudyParams) -> None:
-    checks = diagnose(params)
+def test_whole_diagnosis(params: StudyParams, tmp_path: Path) -> None:
+    whole = shutil.copytree(ROOT / "models" / "micro", tmp_path / "whole")  # with a tokenizer that can be loaded
+    checks = diagnose(params.model_copy(update={"base_model": str(whole)}))
     assert [check.name for check in checks] == [
         "packages",
         "base model",

@@ -203,13 +203,12 @@ def test_other_text_is_tokenised_as_ever(policy: Policy, text: str) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        "[[A]]",
-        '{"verdict": "A"}',
         "A wins. [[A]]",
-        "Verdict: A",
-        "<answer>A</answer>",
+        "[[A]] says the first answer. B",
+        'The answer says {"verdict": "A"}',
+        "It ends with: <answer>A</answer>",
         "A<|im_end|>B",
-        "assistant\nA",
+        "A or B",
         "A\u200b",
         "\u202eA",
     ],

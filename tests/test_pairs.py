@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldr_utils.method.pairs import PairSet, build_pairs
+from ldr_utils.scores import premise
 from ldr_utils.study.params import PairsParams
 from ldr_utils.study.records import Dropped, Pair
 
@@ -179,3 +180,11 @@ def test_kept_and_dropped_account_for_every_possible_pair(
     possible = {key for e in examples for lang in ("es", "de") for key in ((e, lang, "en"), (e, "en", lang))}
     assert by_key([*found.kept, *found.dropped]).keys() == possible
     assert all(r["chosen"] and r["rejected"] for r in found.kept)
+
+
+def test_a_language_that_lost_every_pair_is_in_the_table() -> None:
+    """Nothing kept at all, too: the table and the figure's lengths are there, and empty."""
+    lost: Dropped = {"id": "a", "lang": "es", "via": "es", "stage": "translation", "reason": "no_closing_tag"}
+    table = premise.pair_table(PairSet([], [lost]))
+    assert table.loc["es"].tolist() == [0, 0, 1]
+    assert premise.side_lengths([], ["en", "es"]).columns.tolist() == ["lang", "side", "units"]

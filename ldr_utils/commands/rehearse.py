@@ -36,7 +36,7 @@ from ldr_utils.commands.looks import (
 )
 from ldr_utils.commands.preflight import REHEARSED, check_inputs, check_run_folder
 from ldr_utils.commands.props import OURS, Props, offline_hub, set_up
-from ldr_utils.commands.run import run_study, write_config
+from ldr_utils.commands.run import look_ahead, run_study, write_config
 from ldr_utils.policy.load import base_source, load_tokenizer
 from ldr_utils.study import provenance
 from ldr_utils.study.errors import InputError
@@ -340,6 +340,7 @@ def before_a_run(study: StudyParams, root: Path, cores: int) -> bool:
         return True
     check_inputs(study)  # what is plainly wrong needs no rehearsal
     check_run_folder(root)
+    look_ahead(study, Run(root))
     print("ldr: rehearsing first, which takes minutes (--no-rehearsal leaves it out)", file=sys.stderr, flush=True)
     found = rehearse(study, run=root, cores=cores)
     print(render(found), file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ldr_utils.commands.device import cpu_trouble, probe
 from ldr_utils.commands.execute import socket_folder
-from ldr_utils.commands.hours import hours_line, slow_backend
+from ldr_utils.commands.hours import hours_by_stage, hours_line, slow_backend
 from ldr_utils.commands.lifeline import die_with_parent
 from ldr_utils.commands.model_files import shape_of
 from ldr_utils.commands.preflight import check_inputs, check_judge, check_run_folder
@@ -29,6 +29,8 @@ from ldr_utils.study.manifests import repair
 from ldr_utils.study.params import PER_RUN, StudyParams, write_yaml
 from ldr_utils.study.paths import ROOT, Run, run_folder
 from ldr_utils.study.stages import places
+
+LEAST_HOURS = 0.1  # what takes less is not announced
 
 
 def run_study(
@@ -65,7 +67,7 @@ def run_study(
     check_inputs(params)
     run = Run(run_folder(params.study, out))
     check_run_folder(run.root)
-    _look_ahead(params, run)
+    look_ahead(params, run)
     check_judge(params, run.root, until)
     with _claim(run) as claim:
         for line in repair(run.root):
@@ -88,7 +90,7 @@ def run_study(
     return 0
 
 
-def _look_ahead(params: StudyParams, run: Run) -> None:
+def look_ahead(params: StudyParams, run: Run) -> None:
     """Say what a study of a real model will take, and refuse a large one on a CPU, before it starts or goes on.
 
     On a cluster the stages run elsewhere: nothing is known of the machine.
@@ -103,7 +105,7 @@ def _look_ahead(params: StudyParams, run: Run) -> None:
         if not cpu_is_meant():
             raise InputError(f"base_model: {params.base_model}: {trouble}")
         print(f"ldr: base_model: {params.base_model}: {trouble}", file=sys.stderr)
-    if shape is not None:
+    if shape is not None and sum(hours_by_stage(params, device, shape).values()) >= LEAST_HOURS:
         said = [hours_line(params, device, shape), slow_backend(params, device, shape)]
         print(f"ldr: {'; '.join(filter(None, said))}", file=sys.stderr, flush=True)
 

@@ -273,7 +273,7 @@ def make_tokenizer(folder: Path, name: str) -> Any:
         **{key: text for key, text in named.items() if text},
     )
     made.save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def make_stand_in(folder: Path, name: str, hub_name: str = "") -> None:

@@ -21,12 +21,10 @@ from ldr_utils.study.records import Asked, ByDirection, ByLanguage, Pair, Prompt
 
 def pair_table(pairs: PairSet) -> pd.DataFrame:
     """Kept pairs, how many of them have equal sides, and dropped rows, by language of the prompt."""
-    kept, dropped = (
-        pd.DataFrame(pairs.kept),
-        pd.DataFrame(pairs.dropped, columns=["id", "lang", "via", "stage", "reason"]),
-    )
+    kept = pd.DataFrame(pairs.kept, columns=["lang", "chosen", "rejected"])
+    dropped = pd.DataFrame(pairs.dropped, columns=["lang"])
     equal = kept[kept["chosen"] == kept["rejected"]]
-    languages = list(dict.fromkeys(kept["lang"]))
+    languages = list(dict.fromkeys([*kept["lang"], *dropped["lang"]]))
     counts = {"kept": kept, "of which equal sides": equal, "dropped": dropped}
     return (
         pd.DataFrame({name: table.groupby("lang").size().reindex(languages) for name, table in counts.items()})
@@ -50,7 +48,8 @@ def side_lengths(kept: Sequence[Pair], languages: list[str]) -> pd.DataFrame:
             for pair in kept
             if pair["lang"] == lang
             for side, text in (("chosen", pair["chosen"]), ("rejected", pair["rejected"]))
-        ]
+        ],
+        columns=["lang", "side", "units"],
     )
 
 
