@@ -11,6 +11,8 @@ import pytest
 from ldr_utils.commands import estimates, hours
 from ldr_utils.commands.device import GIB, Device
 from ldr_utils.commands.hours import Calls, hours_by_stage, hours_line, judge_calls, judge_parameters, judge_usd
+from ldr_utils.commands.measure import Measured, measure
+from ldr_utils.commands.model_files import shape_of
 from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.study.params import EvaluateParams, StudyParams, load_params
 from ldr_utils.study.paths import ROOT
@@ -124,3 +126,19 @@ def test_a_figure_that_is_out_of_date_is_replaced() -> None:
     assert len(cells) == 5
     assert estimates.filled(row) == f"| `llama3-8b` | the main study | GPU, 80 GB | {' | '.join(cells)} |"
     assert estimates.filled("| `other` | what | a cluster | 1 |") == "| `other` | what | a cluster | 1 |"
+
+
+def test_a_short_run_at_full_size_gives_the_hours(tmp_path: Path) -> None:
+    """The micro model on this machine: what is measured decides the estimate, twice as fast is half the time."""
+    study = StudyParams(languages=["en", "es"], unseen=[], train_batch_size=2, threads=1, backend="transformers")
+    seen = measure(study, ["What is 2 + 3?", "Anna has 4 cups. How many?"], tmp_path)
+    assert seen.written > 0
+    assert seen.trained > 0
+    micro = shape_of("models/micro")
+    assert micro
+    own, twice = (
+        hours_by_stage(study, CPU, micro, measured=Measured(k * seen.written, k * seen.trained).speed(micro))
+        for k in (1, 2)
+    )
+    assert own["generation"] == pytest.approx(2 * twice["generation"])
+    assert own["training"] == pytest.approx(2 * twice["training"])

@@ -132,7 +132,9 @@ def speed_of(device: Device) -> Speed:
     return MEDIUM_GPU if device.total >= 20 * GIB and device.capability >= (8, 0) else SMALL_GPU
 
 
-def hours_by_stage(params: StudyParams, device: Device, shape: Shape, has_vllm: bool | None = None) -> dict[str, float]:
+def hours_by_stage(
+    params: StudyParams, device: Device, shape: Shape, has_vllm: bool | None = None, measured: Speed | None = None
+) -> dict[str, float]:
     """Estimate of what the stages with a model take, one after the other; a judge counts where this machine runs it.
 
     Parameters
@@ -145,16 +147,19 @@ def hours_by_stage(params: StudyParams, device: Device, shape: Shape, has_vllm: 
         The base model.
     has_vllm : bool, optional
         Whether vLLM is installed there; as it is here where nothing is said.
+    measured : Speed, optional
+        What the device was seen to do, in place of what its class is taken to do.
 
     Returns
     -------
     dict of str to float
         Hours by name of the stage. Benchmarks, whose size is not known, are left out.
     """
-    speed, size = speed_of(device), parameter_count(shape)
+    speed, size = measured or speed_of(device), parameter_count(shape)
     there = vllm_is_installed() if has_vllm is None else has_vllm
     backend = choose_backend(params, there, device.capability).name
-    written = min(FASTEST[backend], getattr(speed, backend) / size)  # tokens a second
+    written = getattr(speed, backend) / size  # tokens a second
+    written = written if measured else min(FASTEST[backend], written)
     trained = speed.flops / (TRAINING_FLOPS * size)
     answer = min(params.max_new_tokens, ANSWER_TOKENS)
     tests = check_languages(params)

@@ -20,9 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.commands.chats import folder_of
+from ldr_utils.commands.device import probe
 from ldr_utils.commands.doctor import diagnose
 from ldr_utils.commands.here import execute_here
-from ldr_utils.commands.hours import judge_usd, total_calls
+from ldr_utils.commands.hours import hours_by_stage, judge_usd, total_calls
 from ldr_utils.commands.looks import (
     Row,
     ask_the_judge,
@@ -34,15 +36,18 @@ from ldr_utils.commands.looks import (
     merged,
     tried,
 )
+from ldr_utils.commands.measure import measure
+from ldr_utils.commands.model_files import shape_of
 from ldr_utils.commands.preflight import REHEARSED, check_inputs, check_run_folder
 from ldr_utils.commands.props import OURS, Props, offline_hub, set_up
 from ldr_utils.commands.run import look_ahead, run_study, write_config
 from ldr_utils.policy.load import base_source, load_tokenizer
 from ldr_utils.study import provenance
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.jsonl import write_text
+from ldr_utils.study.jsonl import read_jsonl, write_text
 from ldr_utils.study.params import StudyParams, machine_params
 from ldr_utils.study.paths import Run
+from ldr_utils.study.records import Prompt
 from ldr_utils.study.stages import Place, executed, inputs, places, values
 from ldr_utils.study.text import one_line
 
@@ -155,11 +160,32 @@ def _play(found: Rehearsal, study: StudyParams, short: bool, offline: bool, core
     if props.model:
         found.add(tried_room(study, props.model, run.data))
     found.add(*stage_rows(run.root, props.study, errors))
+    if not short and study.base_model != OURS:
+        found.add(_measured(study, run, offline))
     found.add(*look_at_answers(run.root))
     if study.benchmarks:
         found.add(
             Row("07c_benchmarks", "not tried", "its tasks have test sets of their own, which would be downloaded")
         )
+
+
+def _measured(study: StudyParams, run: Run, offline: bool) -> Row:
+    """The hours by a short run of the whole model, where a GPU and its weights are there."""
+    name, device = "time, measured", probe(study.dtype)
+    there, shape = folder_of(study.base_model), shape_of(study.base_model)
+    if device.gpu is None or offline:
+        return Row(name, "not tried", "offline" if offline else "there is no GPU")
+    if there is None or shape is None or not any(there.glob("*.safetensors")):
+        return Row(name, "not tried", "the weights are not here yet; download them and rehearse again")
+
+    def look() -> str:
+        first = next((run.data / "iteration0").glob(f"{study.dominant}.jsonl"))
+        seen = measure(study, [row["prompt"] for row in read_jsonl(first, Prompt)], run.root.parent)
+        hours = hours_by_stage(study, device, shape, measured=seen.speed(shape))
+        by_stage = ", ".join(f"{stage} {value:.1f}" for stage, value in hours.items())
+        return f"about {sum(hours.values()):.1f} hours on {device.gpu} ({by_stage}): {seen}"
+
+    return tried(name, look)
 
 
 def tried_room(study: StudyParams, source: Path, data: Path) -> Row:
