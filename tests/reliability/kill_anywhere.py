@@ -28,7 +28,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[2]
 STARTED = re.compile(r"(\[.+?\]) started")
 DONE = re.compile(r"(\[.+?\]) done in (\d+) s")
-# Of a manifest, what may differ between two runs: a stage that finds its answers loads no model, and says nothing of it.
+# Of a manifest, what may differ between two runs: a stage that finds its answers loads no model and says nothing of it.
 TIMED = {"seconds", "peak_memory_mb", "models", "chat"}
 PATIENCE = 60.0  # seconds for the rest of a killed run to be gone; it takes milliseconds on an idle machine
 
