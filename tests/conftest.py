@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from ldr_utils.study.paths import ROOT
+
+S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,29 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+class Answering(BaseHTTPRequestHandler):
+    """A handler of a local server that says nothing to the terminal."""
+
+    def answer(self, status: int, text: str, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(server: S) -> Iterator[S]:
+    """A local server at work."""
+    with server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
 CANARY = "sk-canary-9b1e77d4c2-secret"
 
 
@@ -61,7 +87,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering, BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
@@ -79,25 +105,11 @@ class Handler(BaseHTTPRequestHandler):
             label = "7" if "one digit" in body["messages"][0]["content"] else "A"
             self.answer(200, json.dumps({"choices": [{"message": {"content": label}}], "id": key}))
 
-    def answer(self, status: int, text: str, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(text))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Server]]:
     monkeypatch.setenv("JUDGE_API_KEY", CANARY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as server, Server() as other:
-        for own in (server, other):
-            threading.Thread(target=own.serve_forever, daemon=True).start()
+    with serving(Server()) as server, serving(Server()) as other:
         server.elsewhere = other.url
         yield server, other
-        server.shutdown()
-        other.shutdown()

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from conftest import serving
 
 COMMIT = "c0ffee" + 34 * "0"
 
@@ -43,12 +43,8 @@ class Hub(ThreadingHTTPServer):
         return own | {"HF_HUB_OFFLINE": "0", "HF_TOKEN": token, "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
-@contextmanager
-def local_hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        threading.Thread(target=hub.serve_forever, daemon=True).start()
-        yield hub
-        hub.shutdown()
+def local_hub() -> AbstractContextManager[Hub]:
+    return serving(Hub())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import serving
 from safetensors.numpy import save_file
 
 from ldr_utils import cli
@@ -696,10 +696,8 @@ def test_data_missing_in_a_folder_are_named(params: StudyParams, tmp_path: Path)
 @pytest.fixture
 def server() -> Iterator[str]:
     """A server that knows no page, which is an answer all the same."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)) as http:
         yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
 
 
 CLOSED = "http://127.0.0.1:9"

@@ -6,7 +6,6 @@ import ast
 import html
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from conftest import serving
 
 from ldr_utils.commands import site
 from ldr_utils.commands.status import _table
@@ -58,10 +58,8 @@ class Fetched(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def canary() -> Iterator[Canary]:
-    with Canary() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Canary()) as server:
         yield server
-        server.shutdown()
 
 
 def completions(url: str) -> list[str]:

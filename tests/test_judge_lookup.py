@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CANARY, Server
+from conftest import CANARY, Answering, Server, serving
 
 from ldr_utils.commands import doctor
 from ldr_utils.commands.device import GIB, Device
@@ -23,20 +22,13 @@ from ldr_utils.study.params import JudgeParams, StudyParams
 from ldr_utils.study.stages import BY_NAME, ancestors, places
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering, BaseHTTPRequestHandler):
     server: Listing
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Authorization", "")))
         status, text, headers = self.server.answer
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(text))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.answer(status, text, **headers)
 
 
 class Listing(ThreadingHTTPServer):
@@ -58,10 +50,8 @@ class Listing(ThreadingHTTPServer):
 def listing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listing]:
     monkeypatch.setenv("JUDGE_API_KEY", CANARY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Listing() as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Listing()) as running:
         yield running
-        running.shutdown()
 
 
 def judge(url: str, model: str = "m", **more: Any) -> JudgeParams:

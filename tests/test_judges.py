@@ -28,6 +28,7 @@ from ldr_utils.judges.prompted import DIGITS, LETTERS, PromptedJudge, Question
 from ldr_utils.judges.reply import Reply, parse_label, unusable_status
 from ldr_utils.judges.verdicts import Answer, Case
 from ldr_utils.policy import prompts
+from ldr_utils.policy.load import Policy
 from ldr_utils.scores.judge_check import check_judge, summary
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import JudgeParams, StudyParams, validate
@@ -254,6 +255,18 @@ def test_the_rubric_judges_the_micro_world_only() -> None:
 # A model that judges
 
 
+def with_head(policy: Policy, head: Any, folder: Path) -> Path:
+    """Save a model with another head, and with room for a judge's questions."""
+    import torch
+
+    policy.model.config.tie_word_embeddings = False
+    policy.model.config.max_position_embeddings = 2048
+    policy.model.lm_head.weight = torch.nn.Parameter(head)
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder
+
+
 def teach(folder: Path, labels: tuple[str, ...], texts: list[str]) -> Path:
     """The micro model, taught by hand to reply to ``texts`` with one of ``labels`` and stop.
 
@@ -278,12 +291,7 @@ def teach(folder: Path, labels: tuple[str, ...], texts: list[str]) -> Path:
         row = before - overlap * after + 0.02 * torch.randn(before.shape, generator=generator)
         head[tokenizer(label, add_special_tokens=False).input_ids[0]] = 8 * row
     head[tokenizer.eos_token_id] = 8 * (after - overlap * before)
-    model.config.tie_word_embeddings = False
-    model.config.max_position_embeddings = 2048
-    model.lm_head.weight = torch.nn.Parameter(head)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return with_head(policy, head, folder)
 
 
 @pytest.fixture(scope="session")
@@ -407,12 +415,7 @@ def taught_to_write(folder: Path, reply: str, template: str = "") -> Path:
     head, rows = model.lm_head.weight.detach().clone(), torch.linalg.pinv(torch.nn.functional.normalize(states))
     for token in set(ids):
         head[token] = 8 * sum(rows[:, k] for k, own in enumerate(ids) if own == token)
-    model.config.tie_word_embeddings = False
-    model.config.max_position_embeddings = 2048
-    model.lm_head.weight = torch.nn.Parameter(head)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return with_head(policy, head, folder)
 
 
 OPENED = TEMPLATE.replace("{% if enable_thinking", "<think>\n{% if enable_thinking")

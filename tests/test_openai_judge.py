@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Answering, serving
 
 from ldr_utils.judges.cache import VerdictCache
 from ldr_utils.judges.endpoint import TRIES, EndpointModel
@@ -30,7 +31,7 @@ KEY = "canary-4f1d9c-never-to-be-seen"
 ANSWER = re.compile(r"\[answer(?: [AB])? [0-9a-f]{16}\]\n(.*?)\n\[end", re.DOTALL)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering, BaseHTTPRequestHandler):
     """One chat completion a request: the longer answer wins with probability 0.8, every answer is a 7 or an 8."""
 
     server: JudgeServer
@@ -87,16 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         return {"choices": [choice], "usage": {"prompt_tokens": 1000, "completion_tokens": 1}}
 
     def send(self, status: int, text: str) -> None:
-        self.send_response(status)
-        if status == 429:
-            self.send_header("Retry-After", "0.1")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        when = {"Retry-After": "0.1"} if status == 429 else {}
+        self.answer(status, text, **{"Content-Type": "application/json"}, **when)
 
 
 PAGES = ["", "<html><body>429 Too Many Requests</body></html>", "Rate limit reached, please slow down."]
@@ -149,10 +142,8 @@ class JudgeServer(ThreadingHTTPServer):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
     monkeypatch.setenv("JUDGE_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with JudgeServer() as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(JudgeServer()) as running:
         yield running
-        running.shutdown()
 
 
 def judge(server: JudgeServer, folder: Path, retries: int = 3, **changes: Any) -> PromptedJudge:
