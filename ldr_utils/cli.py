@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -129,12 +130,11 @@ def _run(options: argparse.Namespace) -> int:
     _stop_as_ctrl_c()
     from ldr_utils.commands.rehearse import before_a_run
     from ldr_utils.commands.run import run_study
-    from ldr_utils.study.paths import run_folder
 
-    root = run_folder(params.study, options.out)
-    if not options.no_rehearsal and not before_a_run(params, root, options.cores):
-        return 2
-    return run_study(params, options.out, options.cores, options.until)
+    if options.no_rehearsal:
+        return run_study(params, options.out, options.cores, options.until)
+    rehearsal = partial(before_a_run, params, cores=options.cores)
+    return run_study(params, options.out, options.cores, options.until, rehearsal=rehearsal)
 
 
 def _rehearse(options: argparse.Namespace) -> int:

@@ -11,8 +11,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from ldr_utils.commands import template_table
-from ldr_utils.commands.model_files import find_model
+from ldr_utils.commands.model_files import find_model, shape_of
 from ldr_utils.commands.preflight import check_inputs
+from ldr_utils.commands.shrink import small_files
 from ldr_utils.commands.stand_ins import make_tokenizer
 from ldr_utils.policy.chat import PLAIN, THOUGHTS, Chat, Settings, read_chat, spoken
 from ldr_utils.policy.generate import Completion, decode
@@ -328,6 +329,13 @@ def test_a_model_can_be_pinned(hub: Path, tmp_path: Path) -> None:
         assert text.startswith("old") == (commit == OLD)
         assert provenance.LOADED["models"] == {"base_model": commit}
         assert provenance.LOADED["chat"]["base_model"]["end_of_turn"] == "<|im_end|>"
+
+
+def test_all_that_looks_at_a_pinned_model_sees_its_commit(hub: Path) -> None:
+    """Its sizes, and the files that a rehearsal shrinks; of a model that nobody knows by name."""
+    for name, commit in (("owner/micro", NEW), (f"owner/micro@{OLD}", OLD)):
+        assert shape_of(name) == shape_of("models/micro") is not None
+        assert small_files(name) == hub / "snapshots" / commit
 
 
 def test_a_run_stays_with_the_commit_that_it_began_with(hub: Path, tmp_path: Path) -> None:

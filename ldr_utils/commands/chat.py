@@ -9,7 +9,7 @@ from pathlib import Path
 from ldr_utils.commands.run_model import check_finished, find
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Request
-from ldr_utils.policy.load import base_source, revision_of
+from ldr_utils.policy.load import load_config
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.progress import as_in_a_batch_run
 from ldr_utils.study.records import Exchange
@@ -72,11 +72,7 @@ def show(text: str) -> None:
 
 def positions(base_model: str) -> int:
     """How many tokens a model can read and write, by its config."""
-    from transformers import AutoConfig
-
-    source, revision = base_source(base_model), revision_of(base_model)
-    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).get_text_config()
-    return int(getattr(config, "max_position_embeddings", 0) or 10**9)
+    return int(getattr(load_config(base_model).get_text_config(), "max_position_embeddings", 0) or 10**9)
 
 
 def _questions() -> Iterator[str]:

@@ -34,19 +34,12 @@ def chat_models(params: StudyParams) -> dict[str, tuple[str, Path]]:
 
 def folder_of(name: str) -> Path | None:
     """Where a model's files are on this machine: its folder, or the hub's cache; None where they are not."""
-    from huggingface_hub import try_to_load_from_cache
-
-    from ldr_utils.policy.load import base_source, revision_of
+    from ldr_utils.policy.load import cached_folder
 
     if from_root(name).is_dir():
         return from_root(name)
     with suppress(ValueError):  # a name that the hub would not take
-        files = [
-            try_to_load_from_cache(base_source(name), file, revision=revision_of(name))
-            for file in ("config.json", "tokenizer_config.json")
-        ]
-        if all(isinstance(file, str) for file in files):
-            return Path(str(files[0])).parent
+        return cached_folder(name, "config.json", "tokenizer_config.json")
     return None
 
 
@@ -74,7 +67,7 @@ def check_chat(params: StudyParams, key: str, name: str, folder: Path) -> str:
         chat = load_chat(str(folder), key, settings)
     except InputError as error:
         raise InputError(str(error).replace(str(folder), name)) from None
-    dated = f"; it asks for the date, and is told {MOMENT:%Y-%m-%d} every time" if chat.dated else ""
+    dated = f"; it asks for the time, and is told {MOMENT:%Y-%m-%d} every day" if chat.dated else ""
     return f"an answer ends with {chat.tokenizer.convert_ids_to_tokens(chat.end)}{dated}"
 
 

@@ -117,6 +117,12 @@ def finish_probe(probe: subprocess.Popen[str] | str, deadline: float) -> Device 
     return Device(**{**found, "capability": tuple(found["capability"])})
 
 
+def disk_of(folder: Path) -> tuple[Path, int]:
+    """The part of a path that is there already, and the free bytes of its disk."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there, shutil.disk_usage(there).free
+
+
 def _ram() -> tuple[int, int]:
     """Free and total bytes of memory, within the limit of a container."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import textwrap
 import time
 import tomllib
@@ -28,7 +27,7 @@ from ldr_utils.policy.load import check_torchao
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
-from ldr_utils.study.text import terminal_width
+from ldr_utils.study.text import in_columns, terminal_width
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 JUDGING, PROTOCOL = "memory: judging", "judge protocol"
@@ -56,16 +55,15 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     translator = None if params.translator == "self" else find_model(params.translator, "translator")
     judges = [find_model(name, "judge") for name in local_judges(params)]
     models = [found for found in (model, translator, *judges) if found is not None]
-    checks = [
-        _guarded("packages", check_packages),
-        *(found.check for found in models),
+    here = [_guarded("packages", check_packages), *(found.check for found in models)]
+    around = [
         _guarded("data", lambda: check_data(params)),
         _guarded("disk", lambda: check_disk(params, models, out)),
         _guarded("judge key", lambda: check_judge_key(params)),
         *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
         *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
     ]
-    checks[len(models) + 1 : len(models) + 1] = chats.finish(asked, deadline)
+    checks = [*here, *chats.finish(asked, deadline), *around]
     device = machine.finish_probe(probe, deadline)
     if isinstance(device, str):
         return [*checks, Check("device", "fail", device)]
@@ -87,20 +85,12 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
 
 def render(checks: list[Check], params: StudyParams | None = None) -> str:
     """The checks as a plain table for a terminal, then the study's parameters, the verdict in the last line."""
-    names, columns = max((len(check.name) for check in checks), default=0), terminal_width()
-    lines = []
-    for check in checks:
-        start = f"{check.verdict:<4}  {check.name:<{names}}  "
-        indent = " " * (len(start) if columns >= 80 else 6)
-        wrapped = textwrap.wrap(
-            check.detail, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
-        )
-        lines += wrapped or [start.rstrip()]
+    lines = in_columns([(f"{check.verdict:<4}", check.name, check.detail) for check in checks])
     fails, warnings = (sum(check.verdict == verdict for check in checks) for verdict in ("fail", "warn"))
     said = "would not run here" if fails else "can run here"
     lines += _differences(params) if params else []
     verdict = f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."
-    return "\n".join([*lines, "", *textwrap.wrap(verdict, columns)])
+    return "\n".join([*lines, "", *textwrap.wrap(verdict, terminal_width())])
 
 
 def _differences(params: StudyParams) -> list[str]:
@@ -236,8 +226,7 @@ def check_disk(params: StudyParams, models: list[Model], out: Path | None = None
     verdict: Verdict = "ok"
     asked: Counter[int] = Counter()
     for folder, need in needs:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free
+        there, free = machine.disk_of(folder)
         asked[there.stat().st_dev] += need
         details.append(f"{folder}: about {_size(need)} of {_size(free)} free")
         usable = there.is_dir() and os.access(there, os.W_OK)

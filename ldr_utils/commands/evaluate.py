@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ldr_utils.commands.evaluation_page import page, terminal
 from ldr_utils.commands.preflight import check_judge, check_judges
@@ -27,7 +26,7 @@ from ldr_utils.scores import answers, mgsm, x_alpacaeval
 from ldr_utils.scores.rows import wide, write_rows
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
-from ldr_utils.study.params import AlpacaParams, EvaluateParams, MgsmParams, ReleasedParams
+from ldr_utils.study.params import AlpacaParams, EvaluateParams, MgsmParams, ReleasedParams, write_yaml
 from ldr_utils.study.paths import Run
 from ldr_utils.study.progress import as_in_a_batch_run, say
 from ldr_utils.study.provenance import forget_loaded
@@ -84,7 +83,7 @@ def evaluate(params: EvaluateParams, out: Path, baseline: str = "") -> str:
         check_judge(params, run.root, "report")
     drawn, sources = sets.draw_tests(params)
     sets.check_unchanged(run, sources)
-    write_text(run.root / ASKED, yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True))
+    write_text(run.root / ASKED, write_yaml(params.model_dump()))
     sets.write_sets(run, drawn, sources)
     found = {}
     for k, model in enumerate(models):

@@ -77,9 +77,8 @@ def _comparisons(compared: pd.DataFrame) -> list[str]:
 
 
 def _conditions(params: EvaluateParams) -> str:
-    judge = " ".join(filter(None, (params.judge, params.judge_model)))
     return (
-        f"Judge: `{one_line(judge)}`, asked in both orders. Data: {params.source}, seed {params.seed}; languages that"
+        f"Judge: {tables.judged_by(params)}. Data: {params.source}, seed {params.seed}; languages that"
         f" the study behind the parameters trains on: {', '.join(params.languages)}; unseen:"
         f" {', '.join(params.unseen) or 'none'}."
         " All parameters: [evaluation.yaml](evaluation.yaml). Every number: [results.csv](results.csv),"

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ldr_utils.commands import hub
+from ldr_utils.commands.device import disk_of
 from ldr_utils.commands.model_card import model_card
 from ldr_utils.commands.model_files import find_model
+from ldr_utils.commands.preflight import check_empty
 from ldr_utils.commands.run_model import RunModel, check_finished, find
 from ldr_utils.data.sets import read_answers
 from ldr_utils.data.test_sets import TEST_SETS
@@ -112,18 +114,11 @@ def export(folder: Path, model: str, arm: str = MAIN, out: Path = Path(), prompt
     return "\n".join(lines)
 
 
-def check_empty(out: Path) -> None:
-    """Refuse a folder that has something in it."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: is not empty; give an empty or a new folder")
-
-
 def _check_room(own: RunModel, out: Path) -> None:
     base = from_root(own.study.base_model)
     weights = sum(path.stat().st_size for path in base.glob("*.safetensors")) if base.exists() else 0
     need = (weights or find_model(own.study.base_model).published_bytes) + MARGIN
-    there = next(path for path in out.resolve().parents if path.exists())
-    free = shutil.disk_usage(there).free
+    _, free = disk_of(out.resolve().parent)
     if free < need:
         raise InputError(
             f"--out {out}: needs about {need / 1e9:.2g} GB, {free / 1e9:.2g} are free; choose another disk"

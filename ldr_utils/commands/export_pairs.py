@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.commands import hub
-from ldr_utils.commands.export import check_empty, written_beside
+from ldr_utils.commands.export import written_beside
 from ldr_utils.commands.model_card import pairs_card
+from ldr_utils.commands.preflight import check_empty
 from ldr_utils.commands.run_model import check_finished, find
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.errors import InputError

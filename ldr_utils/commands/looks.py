@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ldr_utils.commands.chats import check_chat
 from ldr_utils.commands.preflight import check_model
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.judges.endpoint import read_key
@@ -16,7 +17,7 @@ from ldr_utils.judges.open import make_judge
 from ldr_utils.judges.verdicts import Case
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
-from ldr_utils.policy.chat import MOMENT, Settings
+from ldr_utils.policy.chat import Settings
 from ldr_utils.policy.load import RECIPES, load_chat
 from ldr_utils.policy.prompts import translation_prompt
 from ldr_utils.scores.benchmarks import open_tasks
@@ -114,10 +115,7 @@ def look_at_template(study: StudyParams, source: Path) -> str:
     InputError
         When it cannot, with the remedy.
     """
-    chat = load_chat(str(source), settings=Settings.of(study))
-    end = chat.tokenizer.convert_ids_to_tokens(chat.end)
-    dated = f"; it asks for the time, and is told {MOMENT:%Y-%m-%d} every day" if chat.dated else ""
-    return f"texts arrive whole, an answer ends with {end}{dated}"
+    return f"texts arrive whole, {check_chat(study, 'base_model', study.base_model, source)}"
 
 
 def look_at_room(study: StudyParams, source: Path, data: Path) -> Row:

@@ -10,10 +10,10 @@ from typing import Any
 
 from ldr_utils.commands.hours import ANSWER_TOKENS, TRAINING_FLOPS, Speed
 from ldr_utils.commands.shapes import Shape, parameter_count
-from ldr_utils.study.arms import MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import GenerationParams, StudyParams, TrainingParams
 from ldr_utils.study.records import Pair
+from ldr_utils.study.stages import place, values
 
 WRITTEN = 64  # tokens an answer
 PROMPTS = 256  # at once, where the backend takes so many: vLLM is fast with many only
@@ -61,15 +61,13 @@ def measure(study: StudyParams, prompts: Sequence[str], folder: Path) -> Measure
         raise InputError("base_model: does not fit the device's memory; see memory in ldr doctor") from None
 
 
-def _of(study: StudyParams, notebook: str, folder: Path, t: int) -> dict[str, Any]:
-    return study.for_notebook(notebook) | {"run_dir": str(folder), "t": t, "arm": MAIN}
-
-
 def _writing(study: StudyParams, prompts: Sequence[str], folder: Path) -> float:
     """Tokens a second of one batch, once the engine is warm."""
     from ldr_utils.policy.backends import open_generator
 
-    params = GenerationParams(**_of(study, "02_generation", folder, 0) | {"max_new_tokens": WRITTEN})
+    params = GenerationParams(
+        **values(study, place("generation")) | {"run_dir": str(folder), "max_new_tokens": WRITTEN}
+    )
     with open_generator(params, 0) as generator:
         ids = [generator.prompt_ids([{"role": "user", "content": text}]) for text in prompts]
         batch = [ids[k % len(ids)] for k in range(min(generator.batch_size, PROMPTS))]
@@ -90,7 +88,7 @@ def _training(study: StudyParams, prompts: Sequence[str], folder: Path) -> float
             ends.append(time.monotonic())
 
     ends: list[float] = []
-    params = TrainingParams(**_of(study, "05_qlora_dpo", folder, 1) | {"save_steps": 10**6})
+    params = TrainingParams(**values(study, place("training", 1)) | {"run_dir": str(folder), "save_steps": 10**6})
     policy = start_policy(params)
     length = min(ANSWER_TOKENS, params.max_length // 2)
     words = policy.tokenizer.decode((policy.chat.completion_ids(" ".join(prompts))[:-1] * length)[:length])

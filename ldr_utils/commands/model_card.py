@@ -12,10 +12,10 @@ import yaml
 from ldr_utils.commands.run_model import RunModel, folder_of
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.languages.table import NAMES
-from ldr_utils.policy.load import base_source
+from ldr_utils.policy.load import base_source, revision_of
 from ldr_utils.report.claims import CAUTION
 from ldr_utils.report.gains import collect, corrected, problem_scores, step_gains, summary_markdown, titled
-from ldr_utils.report.tables import grid
+from ldr_utils.report.tables import grid, judged_by
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.paths import from_root
 from ldr_utils.study.provenance import git_state, package_versions
@@ -68,7 +68,7 @@ def model_card(own: RunModel, checked: str, name: str = "") -> str:
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["dpo", "multilingual", "self-improving"],
-        **({} if local else {"base_model": study.base_model.partition("@")[0]}),
+        **({} if local else {"base_model": base_source(study.base_model)}),
     }
     warning = f"> **Micro world.** {CAUTION['micro']}\n\n" if study.source == "micro" else ""
     parts = [
@@ -120,8 +120,10 @@ def base_licence(base_model: str) -> str:
         from huggingface_hub import ModelCard, hf_hub_download
 
         local = Path(base_source(base_model)) / "README.md"
-        repository, _, revision = base_model.partition("@")
-        card = local if local.exists() else Path(hf_hub_download(repository, "README.md", revision=revision or None))
+        card = local
+        if not local.exists():
+            source, revision = base_source(base_model), revision_of(base_model)
+            card = Path(hf_hub_download(source, "README.md", revision=revision))
         return str(ModelCard.load(card, ignore_metadata_errors=True).data.license or "other")
     except Exception:  # no card, no network, a header that is no YAML: the text of the card says where to look
         return "other"
@@ -183,8 +185,7 @@ def _figures(own: RunModel) -> str:
     results = collect([run])
     mine = (results["model"] == f"M{own.t}") & (results["arm"] == own.arm)
     chosen = pd.concat([results[(results["model"] == "M0") & (results["arm"] == MAIN)], results[mine]])
-    judge = " ".join(filter(None, (study.judge, study.judge_model)))
-    parts = [f"With 95 % intervals over problems. Judge of X-AlpacaEval: `{one_line(judge)}`, asked in both orders."]
+    parts = [f"With 95 % intervals over problems. Judge of X-AlpacaEval: {judged_by(study)}."]
     rows = []
     for task, test in TEST_SETS.items():
         parts.append(

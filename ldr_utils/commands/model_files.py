@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import Check
-from ldr_utils.policy.load import base_source, missing_folder, revision_of
+from ldr_utils.policy.load import base_source, cached_folder, missing_folder
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 
@@ -59,12 +59,10 @@ def _local_model(folder: Path, role: Role) -> Model:
 
 
 def _hub_model(name: str, role: Role) -> Model:
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
-    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
     shape, seq2seq = shapes.KNOWN.get(_bare(name)), shapes.KNOWN_SEQ2SEQ.get(_bare(name))
-    if isinstance(cached, str):
-        folder = Path(cached).parent
+    if folder := cached_folder(name):
         shape, seq2seq, note = _read_sizes(folder)
         if not folder_gaps(folder, role):
             pin = "" if "@" in name else f", at commit {folder.name}: to stay with it, name {name}@{folder.name}"
@@ -81,13 +79,11 @@ def _hub_model(name: str, role: Role) -> Model:
 
 def shape_of(name: str) -> shapes.Shape | None:
     """Sizes of a model as far as they are on this machine: of a folder, of the hub's cache, or by its name."""
-    from huggingface_hub import try_to_load_from_cache
-
+    if missing_folder(name):
+        return shapes.KNOWN.get(_bare(name))
     local = from_root(name)
-    if missing_folder(name) or not local.exists():
-        cached = None if missing_folder(name) else try_to_load_from_cache(name, CONFIG)
-        return _read_sizes(Path(cached).parent)[0] if isinstance(cached, str) else shapes.KNOWN.get(_bare(name))
-    return _read_sizes(local)[0]
+    folder = local if local.exists() else cached_folder(name)
+    return _read_sizes(folder)[0] if folder else shapes.KNOWN.get(_bare(name))
 
 
 def _ask_hub(name: str) -> str | None:

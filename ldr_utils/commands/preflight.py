@@ -104,6 +104,12 @@ def check_judge(params: StudyParams, root: Path, until: str) -> None:
             print(f"ldr: {check.name}: {check.detail}", file=sys.stderr, flush=True)
 
 
+def check_empty(out: Path) -> None:
+    """Refuse a folder that has something in it."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: is not empty; give an empty or a new folder")
+
+
 def check_run_folder(root: Path) -> None:
     """Refuse a folder with other contents: in a run's folder, files that are not what a stage wrote are removed.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from ldr_utils.languages.table import NAMES
 from ldr_utils.scores.mt_bench import question_files, read_questions
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl, write_text
-from ldr_utils.study.params import StudyParams, validate
+from ldr_utils.study.params import PER_RUN, StudyParams, validate
 from ldr_utils.study.paths import from_root
 
 OURS = "models/micro"  # small enough to play itself
@@ -145,7 +144,7 @@ def _small(study: StudyParams, iterations: int) -> StudyParams:
 
 def changed(study: StudyParams, **changes: Any) -> StudyParams:
     """The study with other values, validated as a params file is."""
-    return validate(StudyParams, study.model_dump(exclude={"t", "arm", "run_dir", "runs"}) | changes, "rehearsal")
+    return validate(StudyParams, study.model_dump(exclude=PER_RUN) | changes, "rehearsal")
 
 
 def _set_model(props: Props, study: StudyParams, folder: Path, offline: bool) -> None:
@@ -303,10 +302,3 @@ def _set_questions(props: Props, study: StudyParams, folder: Path) -> None:
         write_jsonl(folder / "mt_bench" / f"{lang}.jsonl", [first])
     props.study = changed(props.study, mt_bench_dir=str(folder / "mt_bench"))
     props.real["mt_bench"] = f"one question of {from_root(study.mt_bench_dir)}"
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space of the disk that ``folder`` is or will be on."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    stats = os.statvfs(there)
-    return stats.f_bavail * stats.f_frsize

@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,9 +37,9 @@ from ldr_utils.commands.looks import (
 )
 from ldr_utils.commands.measure import measure
 from ldr_utils.commands.model_files import shape_of
-from ldr_utils.commands.preflight import REHEARSED, check_inputs, check_run_folder
+from ldr_utils.commands.preflight import REHEARSED, check_empty
 from ldr_utils.commands.props import OURS, Props, offline_hub, set_up
-from ldr_utils.commands.run import look_ahead, run_study, write_config
+from ldr_utils.commands.run import run_study, write_config
 from ldr_utils.policy.load import base_source, load_tokenizer
 from ldr_utils.study import provenance
 from ldr_utils.study.errors import InputError
@@ -49,7 +48,7 @@ from ldr_utils.study.params import StudyParams, machine_params
 from ldr_utils.study.paths import Run
 from ldr_utils.study.records import Prompt
 from ldr_utils.study.stages import Place, executed, inputs, places, values
-from ldr_utils.study.text import one_line
+from ldr_utils.study.text import in_columns, one_line
 
 OF_THE_DOCTOR: dict[str, Any] = {"ok": "holds", "warn": "to mind", "fail": "would break"}
 # Rows of the doctor that say something of this machine or of what it reaches, not of the study.
@@ -111,7 +110,7 @@ def rehearse(
     Raises
     ------
     InputError
-        When ``out`` is in use.
+        When ``out`` is not empty.
     """
     started = time.monotonic()
     found = Rehearsal(study.study, _stage_folder(out))
@@ -134,8 +133,7 @@ def rehearse(
 def _stage_folder(out: Path | None) -> Path:
     if out is None:
         return Path(tempfile.mkdtemp(prefix="ldr-rehearsal-"))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is in use; give an empty or a new folder with --out")
+    check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
     return out.resolve()
 
@@ -171,10 +169,12 @@ def _play(found: Rehearsal, study: StudyParams, short: bool, offline: bool, core
 
 def _measured(study: StudyParams, run: Run, offline: bool) -> Row:
     """The hours by a short run of the whole model, where a GPU and its weights are there."""
-    name, device = "time, measured", probe(study.dtype)
-    there, shape = folder_of(study.base_model), shape_of(study.base_model)
-    if device.gpu is None or offline:
-        return Row(name, "not tried", "offline" if offline else "there is no GPU")
+    name, there, shape = "time, measured", folder_of(study.base_model), shape_of(study.base_model)
+    if offline:
+        return Row(name, "not tried", "offline")
+    device = probe(study.dtype)
+    if device.gpu is None:
+        return Row(name, "not tried", "there is no GPU")
     if there is None or shape is None or not any(there.glob("*.safetensors")):
         return Row(name, "not tried", "the weights are not here yet; download them and rehearse again")
 
@@ -315,13 +315,7 @@ def _quiet() -> Iterator[None]:
 
 def render(found: Rehearsal) -> str:
     """The table for a terminal, what would break first to be seen, the verdict in the last line."""
-    width = max(len(row.name) for row in found.rows)
-    lines = []
-    for row in found.rows:
-        start = f"{row.outcome:<11}  {row.name:<{width}}  "
-        lines += textwrap.wrap(
-            row.detail, 120, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
-        ) or [start.rstrip()]
+    lines = in_columns([(f"{row.outcome:<11}", row.name, row.detail) for row in found.rows])
     count = {kind: sum(row.outcome == kind for row in found.rows) for kind in ("holds", "to mind", "not tried")}
     said = f"{count['holds']} hold, {count['to mind']} to mind, {count['not tried']} not tried"
     if found.breaks:
@@ -364,9 +358,6 @@ def before_a_run(study: StudyParams, root: Path, cores: int) -> bool:
     """The first step of ``ldr run`` on a model that is not ours: a rehearsal, once; returns whether it may start."""
     if study.base_model == OURS or is_rehearsed(study, root):
         return True
-    check_inputs(study)  # what is plainly wrong needs no rehearsal
-    check_run_folder(root)
-    look_ahead(study, Run(root))
     print("ldr: rehearsing first, which takes minutes (--no-rehearsal leaves it out)", file=sys.stderr, flush=True)
     found = rehearse(study, run=root, cores=cores)
     print(render(found), file=sys.stderr, flush=True)

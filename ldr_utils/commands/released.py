@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ldr_utils.commands.model_files import folder_gaps, safetensors_shapes
-from ldr_utils.policy.load import missing_folder
+from ldr_utils.policy.load import cached_folder, missing_folder
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import from_root
 from ldr_utils.study.provenance import digest, sha256
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-FROM_HUB = [SETTINGS, WEIGHTS]  # all that is read of an adapter: neither pickles nor code
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _hub_file(name: str, file: str) -> Path | None:
     except RepositoryNotFoundError:
         trouble = "is no model of the hub, or a private one; correct the name or log in (hf auth login)"
     except LocalEntryNotFoundError:
-        if file == SETTINGS and _is_cached(repository, "config.json", revision):
+        if file == SETTINGS and cached_folder(name):
             return None  # a whole model that was downloaded before
         trouble = "is not in the hub's cache, and the hub cannot be reached; download it where there is a network"
     except EntryNotFoundError:
@@ -152,12 +151,6 @@ def _hub_file(name: str, file: str) -> Path | None:
     except (HfHubHTTPError, OSError, ValueError) as error:
         trouble = f"cannot be had from the hub ({str(error).strip().splitlines()[0][:200]}); give a folder"
     raise InputError(f"{name}: {trouble}")
-
-
-def _is_cached(repository: str, file: str, revision: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(repository, file, revision=revision or None), str)
 
 
 def _base_of(adapter: Path, name: str) -> str:

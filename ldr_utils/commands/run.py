@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,12 @@ LEAST_HOURS = 0.1  # what takes less is not announced
 
 
 def run_study(
-    params: StudyParams, out: Path | None, cores: int, until: str = "report", keep_going: bool = False
+    params: StudyParams,
+    out: Path | None,
+    cores: int,
+    until: str = "report",
+    keep_going: bool = False,
+    rehearsal: Callable[[Path], bool] = lambda root: True,
 ) -> int:
     """Run a study in its run folder, or continue it; a complete one is left alone, damaged files are built again.
 
@@ -50,11 +56,13 @@ def run_study(
         The stage to stop after, in every iteration (see ``study.stages``).
     keep_going : bool
         Whether stages that do not depend on a failed one are run all the same.
+    rehearsal : function of the run folder
+        What comes before any work once nothing is plainly wrong; whether to go on.
 
     Returns
     -------
     int
-        0, or 1 when a stage failed.
+        0, 1 when a stage failed, or 2 where the rehearsal says not to go on.
 
     Raises
     ------
@@ -67,7 +75,9 @@ def run_study(
     check_inputs(params)
     run = Run(run_folder(params.study, out))
     check_run_folder(run.root)
-    look_ahead(params, run)
+    _look_ahead(params, run)
+    if not rehearsal(run.root):
+        return 2
     check_judge(params, run.root, until)
     with _claim(run) as claim:
         for line in repair(run.root):
@@ -90,7 +100,7 @@ def run_study(
     return 0
 
 
-def look_ahead(params: StudyParams, run: Run) -> None:
+def _look_ahead(params: StudyParams, run: Run) -> None:
     """Say what a study of a real model will take, and refuse a large one on a CPU, before it starts or goes on.
 
     On a cluster the stages run elsewhere: nothing is known of the machine.

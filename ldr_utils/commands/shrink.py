@@ -19,7 +19,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.policy.load import base_source
+from ldr_utils.policy.chat import control_tokens
+from ldr_utils.policy.load import base_source, revision_of
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 
@@ -95,7 +96,7 @@ def small_files(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=SMALL_FILES))
+        return Path(snapshot_download(base_source(name), revision=revision_of(name), allow_patterns=SMALL_FILES))
     except Exception as error:  # gated, offline, no such model: each has an exception of its own
         reason = str(error).strip().split("\n")[0][:200]
         raise NotHereError(f"base_model: {name} cannot be had ({reason}); log in, or give a local folder") from None
@@ -187,9 +188,7 @@ def end_of_turn(tokenizer: Any, source: Path) -> list[int]:
     except Exception:  # whatever a template may raise: the checks of the chat protocol say it
         after = ""
     ids: list[int] = tokenizer(after.strip(), add_special_tokens=False).input_ids
-    control = set(tokenizer.all_special_ids)
-    control |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    own = list(dict.fromkeys(takewhile(control.__contains__, ids)))
+    own = list(dict.fromkeys(takewhile(control_tokens(tokenizer).__contains__, ids)))
     return own or [_first_stop(tokenizer, source)]
 
 

@@ -14,7 +14,7 @@ from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
 from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Completion, Generator, Request, decode, generate_file
-from ldr_utils.policy.load import base_source, load_weights, missing_folder, revision_of, unloadable
+from ldr_utils.policy.load import base_source, load_config, load_weights, missing_folder, revision_of, unloadable
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl
@@ -82,13 +82,7 @@ def is_seq2seq(name: str) -> bool:
     InputError
         When its config cannot be loaded.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(base_source(name), revision=revision_of(name), trust_remote_code=False)
-        return bool(config.is_encoder_decoder)
-    except (OSError, ValueError) as error:
-        raise unloadable("translator", name, error) from None
+    return bool(load_config(name, "translator").is_encoder_decoder)
 
 
 @dataclass

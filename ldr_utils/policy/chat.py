@@ -120,7 +120,7 @@ class Chat:
     @cached_property
     def _spelled(self) -> re.Pattern[str]:
         """Every control token of the tokenizer, as text."""
-        names = sorted(_control_tokens(self.tokenizer).values(), key=len, reverse=True)
+        names = sorted(control_tokens(self.tokenizer).values(), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names)) or "(?!)")
 
     def _ids(self, text: str, plain: bool) -> list[int]:
@@ -317,7 +317,7 @@ def _end_of_turn(tokenizer: Any, after: str) -> int:
     ids = tokenizer(text, add_special_tokens=False).input_ids
     if not ids:
         raise _TemplateError("its chat template does not end an answer")
-    if ids[0] not in _control_tokens(tokenizer) or ids[0] == tokenizer.unk_token_id:
+    if ids[0] not in control_tokens(tokenizer) or ids[0] == tokenizer.unk_token_id:
         raise _TemplateError(
             f"its chat template ends an answer with {text[:30]!r}, which is no control token of its tokenizer"
         )
@@ -343,7 +343,7 @@ def _check_vocabulary(tokenizer: Any, end: int, size: int | None) -> None:
     """
     if size is None:
         return
-    control = _control_tokens(tokenizer)
+    control = control_tokens(tokenizer)
     used = {"end of turn": end, "eos_token": tokenizer.eos_token_id, "pad_token": tokenizer.pad_token_id}
     for name, token in (used | {"bos_token": tokenizer.bos_token_id}).items():
         if token is not None and token >= size:
@@ -358,7 +358,7 @@ def _check_vocabulary(tokenizer: Any, end: int, size: int | None) -> None:
 
 
 @cache
-def _control_tokens(tokenizer: Any) -> dict[int, str]:
+def control_tokens(tokenizer: Any) -> dict[int, str]:
     """The control tokens of a tokenizer and how they are spelled."""
     added = {token: str(text) for token, text in tokenizer.added_tokens_decoder.items() if text.special}
     return added | dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))

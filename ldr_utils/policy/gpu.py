@@ -60,7 +60,7 @@ def why_unreached(driver: str, cuda: str | None) -> str:
     return f"a GPU is there ({found}), but torch (CUDA {cuda}{needs}) does not reach it; see nvidia-smi, then restart"
 
 
-def check_reach(name: str, kind: Any, source: str) -> None:
+def check_reach(name: str, kind: Any, source: str, revision: str = "main") -> None:
     """Refuse to load a large model on the CPU of a machine whose GPU torch does not reach.
 
     Parameters
@@ -69,8 +69,8 @@ def check_reach(name: str, kind: Any, source: str) -> None:
         The model, for the message.
     kind : type
         The class of transformers that would load it.
-    source : str
-        Its folder or hub name.
+    source, revision : str
+        Its folder or hub name, and which commit of it.
 
     Raises
     ------
@@ -83,7 +83,8 @@ def check_reach(name: str, kind: Any, source: str) -> None:
     if torch.cuda.is_available() or not driver_is_there():
         return
     with torch.device("meta"):  # counted without memory for the weights
-        size = kind.from_config(AutoConfig.from_pretrained(source, trust_remote_code=False)).num_parameters()
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        size = kind.from_config(config).num_parameters()
     if size > CPU_PARAMETERS:
         why = why_unreached(driver_version(), torch.version.cuda)
         raise InputError(f"{name}: {size / 1e9:.1f} billion parameters on a CPU take days; {why}, or {ON_PURPOSE}")

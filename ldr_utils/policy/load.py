@@ -56,14 +56,35 @@ def revision_of(name: str) -> str:
     return name.partition("@")[2] or "main" if not os.path.exists(from_root(name)) else "main"
 
 
-def commit_of(name: str) -> str | None:
-    """The commit of a hub model that was loaded, as the hub's cache has it; None for a folder."""
+def cached_folder(name: str, *files: str) -> Path | None:
+    """Where the hub's cache has a model's ``files`` (its config, where none is named); None where one is missing."""
     from huggingface_hub import try_to_load_from_cache
 
-    if os.path.exists(from_root(name)):
-        return None
-    cached = try_to_load_from_cache(base_source(name), "config.json", revision=revision_of(name))
-    return Path(cached).parent.name if isinstance(cached, str) else None
+    asked = files or ("config.json",)
+    found = [try_to_load_from_cache(base_source(name), file, revision=revision_of(name)) for file in asked]
+    return Path(str(found[0])).parent if all(isinstance(path, str) for path in found) else None
+
+
+def commit_of(name: str) -> str | None:
+    """The commit of a hub model that was loaded, as the hub's cache has it; None for a folder."""
+    folder = None if os.path.exists(from_root(name)) else cached_folder(name)
+    return folder.name if folder else None
+
+
+def load_config(name: str, key: str = "base_model") -> Any:
+    """A model's config.
+
+    Raises
+    ------
+    InputError
+        When it cannot be loaded; ``key`` is the parameter that names the model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(base_source(name), revision=revision_of(name), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise unloadable(key, name, error) from None
 
 
 def record(key: str, name: str, run_dir: str, chat: Chat) -> None:
@@ -121,7 +142,7 @@ def load_weights(kind: Any, key: str, name: str, dtype: str, quantization: Any =
     from safetensors import SafetensorError
 
     try:
-        check_reach(f"{key}: {name}", kind, base_source(name))
+        check_reach(f"{key}: {name}", kind, base_source(name), revision_of(name))
         model = kind.from_pretrained(
             base_source(name),
             revision=revision_of(name),
@@ -172,14 +193,8 @@ def load_chat(name: str, key: str = "base_model", settings: Settings = PLAIN) ->
     InputError
         When the tokenizer or the model's config cannot be loaded, and as `chat.read_chat`.
     """
-    from transformers import AutoConfig
-
     tokenizer = load_tokenizer(name, key)
-    try:
-        config = AutoConfig.from_pretrained(base_source(name), revision=revision_of(name), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise unloadable(key, name, error) from None
-    return read_chat(tokenizer, settings, f"{key}: {name}", config.get_text_config().vocab_size)
+    return read_chat(tokenizer, settings, f"{key}: {name}", load_config(name, key).get_text_config().vocab_size)
 
 
 def settings_of(params: ModelParams, key: str) -> Settings:

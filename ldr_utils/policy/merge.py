@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldr_utils.policy.load import Policy, base_source, load_policy, revision_of
+from ldr_utils.policy.load import Policy, load_config, load_policy
 from ldr_utils.study.params import ModelParams
 
 
@@ -35,10 +35,7 @@ def merge(params: ModelParams, t: int) -> Policy:
 
 def stored_dtype(base_model: str) -> str:
     """In which precision the weights of a model are published, by its config; float32 where that says nothing."""
-    from transformers import AutoConfig
-
-    source, revision = base_source(base_model), revision_of(base_model)
-    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    config = load_config(base_model)
     dtype = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
     name = str(dtype).removeprefix("torch.")
     return name if name in ("bfloat16", "float16") else "float32"

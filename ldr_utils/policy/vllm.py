@@ -19,6 +19,7 @@ from ldr_utils.policy.load import (
     check_effect,
     choose_dtype,
     load_chat,
+    load_config,
     not_finite,
     record,
     revision_of,
@@ -146,7 +147,7 @@ def start_engine(params: BackendParams, adapter: Path | None, key: ModelKey = "b
     from vllm import LLM
 
     name = getattr(params, key)
-    check_reach(f"{key}: {name}", AutoModelForCausalLM, base_source(name))
+    check_reach(f"{key}: {name}", AutoModelForCausalLM, base_source(name), revision_of(name))
     on_gpu = torch.cuda.is_available()
     torch.set_num_threads(params.threads)
     return LLM(
@@ -184,11 +185,9 @@ def _adapter(params: BackendParams, t: int) -> Path | None:
 
 def _generation_config(name: str) -> Any:
     """As transformers has it once the model is loaded: from its own file, otherwise from the model's config."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
-    source, revision = base_source(name), revision_of(name)
     try:
-        return GenerationConfig.from_pretrained(source, revision=revision)
+        return GenerationConfig.from_pretrained(base_source(name), revision=revision_of(name))
     except OSError:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-        return GenerationConfig.from_model_config(config)
+        return GenerationConfig.from_model_config(load_config(name))

@@ -12,6 +12,8 @@ from ldr_utils.judges.verdicts import UNUSABLE
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
 from ldr_utils.study.arms import ARMS, MAIN
+from ldr_utils.study.params import JudgeParams
+from ldr_utils.study.text import one_line
 
 DOMINANT = "en"
 MEANS = {"mgsm": ["accuracy", "off_target"], "x_alpacaeval": ["win_rate", "off_target"]}
@@ -209,3 +211,10 @@ def _numbers(values: pd.Series, sign: str = "") -> list[str]:
 
 def _range(low: float, high: float, digits: int = 1) -> str:
     return "" if pd.isna(low) else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def judged_by(params: JudgeParams) -> str:
+    """The judge of a study and how it was asked, in words."""
+    judge = one_line(" ".join(filter(None, (params.judge, params.judge_model))))
+    how = "in both orders" if params.judge_protocol == "both_orders" else f"by the protocol {params.judge_protocol}"
+    return f"`{judge}`, asked {how}"

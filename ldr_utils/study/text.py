@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -24,6 +26,18 @@ def one_line(text: str) -> str:
 def terminal_width() -> int:
     """Columns that a line may fill: those of the terminal (or ``COLUMNS``), 120 at most and where there is none."""
     return min(120, shutil.get_terminal_size((120, 24)).columns)
+
+
+def in_columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Rows of a word, a name and a detail for a terminal; a detail is wrapped, in its column where there is room."""
+    widths, columns = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)], terminal_width()
+    lines = []
+    for word, name, detail in rows:
+        start = f"{word:<{widths[0]}}  {name:<{widths[1]}}  "
+        indent = " " * (len(start) if columns >= 80 else widths[0] + 2)
+        wrapped = textwrap.wrap(detail, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
+        lines += wrapped or [start.rstrip()]
+    return lines
 
 
 def markdown(table: pd.DataFrame, digits: int = 1) -> str:
