@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from ldr_utils.data.sets import length_table
-from ldr_utils.languages.table import LANGUAGES, NAMES
+from ldr_utils.languages.numbers import extract
+from ldr_utils.languages.table import LANGUAGES, Language, record_of
 from ldr_utils.languages.units import unit_label, units
 from ldr_utils.scores.answers import check_responses, is_repetitive
 from ldr_utils.scores.premise import side_lengths
+from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import StudyParams, load_params, validate
 
 UNSPACED = [lang for lang, language in LANGUAGES.items() if not language.spaced]
 
@@ -23,7 +26,6 @@ def test_every_language_has_what_its_stages_ask_for() -> None:
         assert language.answer_phrases
         assert all(phrase == phrase.strip() and phrase for phrase in language.answer_phrases)
         assert language.gram == 8 or not language.spaced
-    assert list(NAMES) == list(LANGUAGES)
     assert UNSPACED == ["ja", "th", "zh"]
 
 
@@ -117,3 +119,50 @@ def test_lengths_count_units() -> None:
     prompts: dict[str, dict[str, list[Any]]] = {"t": {"en": [{"prompt": "one two"}], "zh": [{"prompt": "一二，三"}]}}
     table = length_table(prompts)
     assert table[["units", "characters"]].to_numpy().tolist() == [[2, 7], [3, 4]]
+
+
+def test_a_study_brings_a_language_of_its_own_without_code(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "languages: [en, gl]\nlanguage_records:\n"
+        "  gl: {name: Galician, flores: glg_Latn, answer_phrases: [A resposta é], decimal_comma: true,"
+        " magnitudes: {mil: 1000}}\n"
+        "  es: {answer_phrases: [Sale]}\n"
+    )
+    load_params(file)
+    assert LANGUAGES["gl"] == Language(
+        "Galician", "glg_Latn", ("A resposta é",), decimal_comma=True, magnitudes=(("mil", 1000),)
+    )
+    assert (LANGUAGES["es"].name, LANGUAGES["es"].answer_phrases) == ("Spanish", ("Sale",))
+    assert extract("A resposta é 1.234, non 5", "gl").phrase == 1234
+    assert extract("La respuesta es 3", "es").phrase is None
+    load_params(Path("params/micro.yaml"))
+    assert "gl" not in LANGUAGES
+    assert "La respuesta es" in LANGUAGES["es"].answer_phrases
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"GL": {}}, "'GL' is no code of a language"),
+        ({"gl": []}, "gl: give a record"),
+        ({"gl": {"name": "Galician", "flores": "glg_Latn"}}, "gl.answer_phrases: is missing"),
+        ({"es": {"answer_phrases": []}}, "es.answer_phrases: give a list"),
+        ({"es": {"answer_phrases": "Sale"}}, "es.answer_phrases: give a list"),
+        ({"es": {"spaced": "no"}}, "es.spaced: give true or false"),
+        ({"es": {"gram": 0}}, "es.gram: give a number"),
+        ({"es": {"magnitudes": {"mil": 1001}}}, "es.magnitudes: give words"),
+        ({"es": {"nombre": "x"}}, "es.nombre: is not known"),
+        ({"es": {"name": " Spanish"}}, "es.name: give a text"),
+    ],
+)
+def test_a_record_that_says_too_little_is_refused_in_one_line(record: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        validate(StudyParams, {"language_records": record}, "x.yaml")
+    assert f"x.yaml: language_records: {said}" in str(error.value)
+
+
+def test_a_language_without_spaces_is_counted_in_characters() -> None:
+    values = {"name": "Lao", "flores": "lao_Laoo", "answer_phrases": ["ຄຳຕອບແມ່ນ"], "spaced": False}
+    assert record_of("lo", values).gram == 20
+    assert record_of("ja", {"name": "Nihongo"}).gram == LANGUAGES["ja"].gram

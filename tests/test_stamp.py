@@ -45,12 +45,12 @@ def names(cell: str) -> list[str]:
 
 def test_order_of_a_cell() -> None:
     """What the driver says first, then the stage's own."""
-    driver = ["study", "run_dir", "seed", "dominant", "languages", "unseen", "t", "arm"]
+    driver = ["study", "run_dir", "seed", "dominant", "languages", "unseen", "language_records", "t", "arm"]
     assert names(stamp.parameters_cell(MgsmParams)) == driver
     training = names(stamp.parameters_cell(TrainingParams))
-    assert training[:10] == [*driver, "base_model", "quantization"]
+    assert training[:11] == [*driver, "base_model", "quantization"]
     assert training[-1] == "save_steps"
-    assert names(stamp.parameters_cell(AlpacaParams))[8:10] == ["judge", "judge_model"]
+    assert names(stamp.parameters_cell(AlpacaParams))[9:11] == ["judge", "judge_model"]
 
 
 def test_a_default_of_the_stage_wins() -> None:

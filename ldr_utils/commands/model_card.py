@@ -11,7 +11,7 @@ import yaml
 
 from ldr_utils.commands.run_model import RunModel, folder_of
 from ldr_utils.data.test_sets import TEST_SETS
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.policy.load import base_source, revision_of
 from ldr_utils.report.claims import CAUTION
 from ldr_utils.report.gains import collect, corrected, problem_scores, step_gains, summary_markdown, titled
@@ -150,7 +150,7 @@ def _iterations(own: RunModel) -> str:
 
 
 def _languages(codes: Sequence[str]) -> str:
-    return ", ".join(NAMES[lang] for lang in codes)
+    return ", ".join(LANGUAGES[lang].name for lang in codes)
 
 
 def _data(own: RunModel) -> str:
@@ -159,9 +159,9 @@ def _data(own: RunModel) -> str:
     sources = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     origins = "; ".join(f"{s['name']} ({s['licence']}, {s['origin']}, {s['revision']})" for s in sources)
     return (
-        f"{study.prompts_per_iteration} prompts an iteration and language, in {_languages(study.languages)}; the"
-        f" dominant language is {NAMES[study.dominant]}. No answer was written by a person or by another model. Prompts"
-        f" and test sets: {one_line(origins)}."
+        f"{study.prompts_per_iteration} prompts an iteration and language, in {_languages(study.languages)};"
+        f" the dominant language is {LANGUAGES[study.dominant].name}. No answer was written by a person or by another"
+        f" model. Prompts and test sets: {one_line(origins)}."
     )
 
 

@@ -15,7 +15,7 @@ from ldr_utils.data.coverage import files_needed
 from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM, TRANSLATION_TASKS, find
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.reply import parse_label
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.scores.mt_bench import question_files, read_questions
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl, write_text
@@ -260,7 +260,7 @@ def make_data(folder: Path, study: StudyParams) -> None:
     for layout, lang in files_needed(changed(study, data_dir="")):
         path = folder / layout.format(lang=lang)
         path.parent.mkdir(parents=True, exist_ok=True)
-        asked = [f"{k + 2} + {k + 3} = ? ({NAMES.get(lang, '')})" for k in range(total)]
+        asked = [f"{k + 2} + {k + 3} = ? ({LANGUAGES[lang].name if lang in LANGUAGES else ''})" for k in range(total)]
         rows: list[Any]
         if layout == TRANSLATION_TASKS:
             write_text(path, json.dumps(["alpagasus-999"]))

@@ -32,7 +32,7 @@ from ldr_utils.data.downloads import (
     find,
 )
 from ldr_utils.languages.numbers import parse_number
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import LONGEST, parse_json
 from ldr_utils.study.paths import check_names
@@ -91,7 +91,7 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     names = [path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}")]
     languages = sorted(name.removeprefix(before).removesuffix(after) for name in names)
     place = data_dir / layout
-    check_names("data_dir", place.parent, (place.name.format(lang=lang) for lang in NAMES))
+    check_names("data_dir", place.parent, (place.name.format(lang=lang) for lang in LANGUAGES))
     return languages
 
 
@@ -225,7 +225,7 @@ def record_of(example: str, lang: str, kind: str, text: str) -> Prompt:
 
 def problem_of(example: str, lang: str, kind: str, question: str, gold: str, prefix: str = PROBLEM_PREFIX) -> Prompt:
     """The record of a word problem, asked as the paper asks: ``prefix`` names the language of the answer."""
-    prompt = f"{prefix.replace('{language}', NAMES[lang])}\n\n{question}"
+    prompt = f"{prefix.replace('{language}', LANGUAGES[lang].name)}\n\n{question}"
     record = record_of(example, lang, kind, prompt)
     return {**record, "family": "arithmetic", "question": question, "gold": gold}
 

@@ -23,10 +23,7 @@ from functools import cache
 from itertools import pairwise, takewhile
 from operator import attrgetter
 
-from ldr_utils.languages.table import LANGUAGES
-
-_DECIMAL_COMMA = frozenset(lang for lang, language in LANGUAGES.items() if language.decimal_comma)
-_MYRIADS = frozenset(lang for lang, language in LANGUAGES.items() if language.myriads)
+from ldr_utils.languages.table import LANGUAGES, Language
 
 _CURRENCY = "$€£¥₹৳฿₩₽"
 _SCOPE = 200  # characters in which a phrase or a box must hold its number; bounds the cost of a hostile text
@@ -98,7 +95,7 @@ def extract(text: str, lang: str) -> Extraction:
     KeyError
         If `lang` is not a known language.
     """
-    marker = _marker(lang)
+    marker = _marker(LANGUAGES[lang], LANGUAGES["en"])
     folded = _fold(text, lang)
     numbers = _numbers(folded, lang)
     answers = (_answer_after(folded, match, numbers) for match in reversed(list(marker.finditer(folded))))
@@ -133,10 +130,10 @@ def gold_number(gold: str | int | float) -> Decimal:
 
 
 @cache
-def _marker(lang: str) -> re.Pattern[str]:
+def _marker(language: Language, english: Language) -> re.Pattern[str]:
     patterns = [r"(?P<box>\\boxed\s?\{)"]
-    for phrase in sorted({*LANGUAGES[lang].answer_phrases, *LANGUAGES["en"].answer_phrases}, key=len, reverse=True):
-        words = r"\s{1,3}".join(map(re.escape, _fold(phrase, lang).removesuffix(":").split()))
+    for phrase in sorted({*language.answer_phrases, *english.answer_phrases}, key=len, reverse=True):
+        words = r"\s{1,3}".join(map(re.escape, _fold(phrase, "en").removesuffix(":").split()))
         patterns.append(words + (r"[*_ \u00a0]{0,3}[:—=\n-]" if phrase.endswith(":") else ""))
     return re.compile("|".join(patterns), re.IGNORECASE)
 
@@ -151,7 +148,7 @@ def _fold(text: str, lang: str) -> str:
     text = _LATEX_FRACTION.sub(r" \1/\2", text)
     text = _VULGAR_FRACTION.sub(lambda m: " " + unicodedata.normalize("NFKC", m[1]).replace("\u2044", "/"), text)
     text = _LIST_NUMBER.sub("", _BOLD.sub("", _CLAUSE_COMMA_GROUP.sub(",", text)))
-    if lang in _MYRIADS:
+    if LANGUAGES[lang].magnitudes:
         text = _MYRIAD.sub(_spell_myriad, text)
     return _FRACTION.sub(_spell_fraction, text)
 
@@ -176,7 +173,7 @@ def _spell_fraction(match: re.Match[str]) -> str:
 
 def _numbers(text: str, lang: str) -> list[_Number]:
     """Read every number of a folded text, in order."""
-    raw = _RAW_SPACED if lang in _DECIMAL_COMMA else _RAW
+    raw = _RAW_SPACED if LANGUAGES[lang].decimal_comma else _RAW
     found = []
     for match in raw.finditer(text):
         if text.endswith(("^", "^{", "_{"), 0, match.start()):
@@ -208,7 +205,7 @@ def _read(raw: str, lang: str) -> Decimal | None:
     plain = _PLAIN.fullmatch(raw)
     if plain is not None:
         whole, mark, part = plain.groups(default="")
-        groups = mark == "," or (mark == "." and lang in _DECIMAL_COMMA)
+        groups = mark == "," or (mark == "." and LANGUAGES[lang].decimal_comma)
         if groups and len(part) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0"):
             return Decimal(whole + part)
         return Decimal(f"{whole}.{part}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.policy.generate import Request
 from ldr_utils.policy.prompts import CLOSE_TAG, OPEN_TAG, translation_prompt
 from ldr_utils.study.records import Text
@@ -52,7 +52,7 @@ def translation_requests(responses: Sequence[Text], source: str, target: str) ->
     return [
         Request(
             {"id": record["id"], "source_lang": source, "target_lang": target, "source": record["response"]},
-            translation_prompt(record["response"], NAMES[target]),
+            translation_prompt(record["response"], LANGUAGES[target].name),
             prefill=f"{OPEN_TAG}\n",
         )
         for record in responses

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ldr_utils.judges.rubric import is_right
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import BUILT_IN
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.micro.examples import rubric
 from ldr_utils.micro.lexicon import DOMINANT, LANGUAGES
@@ -106,7 +106,7 @@ def measure(policy: Policy, params: DecodingParams, n: int) -> pd.DataFrame:
 
 def translate(policy: Policy, texts: list[str], target: str, params: DecodingParams) -> list[str]:
     """The model's own translations into ``target``; a failed one is empty."""
-    users = [[{"role": "user", "content": translation_prompt(text, NAMES[target])}] for text in texts]
+    users = [[{"role": "user", "content": translation_prompt(text, BUILT_IN[target].name)}] for text in texts]
     prompts = [policy.prompt_ids(messages, f"{OPEN_TAG}\n") for messages in users]
     return [parse_translation(reply).text or "" for reply in greedy(policy, prompts, params, f"en-{target}")]
 

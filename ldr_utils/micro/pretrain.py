@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import BUILT_IN
 from ldr_utils.micro.lexicon import DOMINANT, LANGUAGES
 from ldr_utils.micro.tasks import Task
 from ldr_utils.micro.world import draw_task, use_of
@@ -56,7 +56,7 @@ def document(rng: random.Random, share_dominant: float, share_others: float, sli
 
 def translation_exchange(text: Mapping[str, str], source: str, target: str) -> tuple[str, str]:
     """The (user, assistant) exchange that translates ``text`` (by language), in the study's own prompt."""
-    return translation_prompt(text[source], NAMES[target]), f"{OPEN_TAG}\n{text[target]}\n{CLOSE_TAG}"
+    return translation_prompt(text[source], BUILT_IN[target].name), f"{OPEN_TAG}\n{text[target]}\n{CLOSE_TAG}"
 
 
 def _reserved(rng: random.Random, family: str, level: int | None, slip: float) -> Task:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.policy.load import Policy
 from ldr_utils.scores.rows import Rows
 from ldr_utils.scores.stats import NORMAL, Interval
@@ -98,4 +98,4 @@ def _intervals(metrics: dict[str, Any], n: int) -> dict[str, Interval]:
 
 def language_of(task: str) -> str:
     """The language code in a task's name, such as es in ``m_mmlu_es``; a name without one is English."""
-    return next((part for part in reversed(task.split("_")[1:]) if part in NAMES), "en")
+    return next((part for part in reversed(task.split("_")[1:]) if part in LANGUAGES), "en")

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from ldr_utils.languages.table import NAMES
+from ldr_utils.languages.table import BUILT_IN, adopt, record_of
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import ROOT, Run
@@ -72,12 +72,31 @@ def _for_a_template(values: dict[str, Any], info: ValidationInfo) -> dict[str, A
     return values
 
 
+def _records(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Languages that the project does not know, or knows otherwise: see `languages.table.record_of`."""
+    for lang, record in values.items():
+        if not re.fullmatch(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?", lang):
+            raise ValueError(
+                f"{info.field_name}: {SHORT.repr(lang)} is no code of a language; write it like pt or pt_BR"
+            )
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"{info.field_name}: {lang}: give a record: name, flores, answer_phrases (docs/extending.md)"
+            )
+        try:
+            record_of(lang, record)
+        except ValueError as error:
+            raise ValueError(f"{info.field_name}: {error}") from None
+    return values
+
+
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ArmName = Annotated[str, AfterValidator(_known_arm)]
 # A path or the name of a model; mostly it may be empty. No shell expands the ``~`` of a params file.
 PathText = Annotated[str, AfterValidator(_usable), AfterValidator(os.path.expanduser)]
 Prose = Annotated[str, AfterValidator(_prose)]  # a text for the model
 TemplateValues = Annotated[dict[str, Any], AfterValidator(_for_a_template)]
+LanguageRecords = Annotated[dict[str, Any], AfterValidator(_records)]
 SECRETIVE = {"judge_url", "judge_key_env"}  # where a key could have been written: no message repeats the value
 SHORT = Repr()  # YAML aliases can make a value that is too large to show
 SHORT.maxlevel, SHORT.maxstring = 2, 80
@@ -116,6 +135,9 @@ class Common(_Params):
         ["en", "es", "ru", "de", "fr"], "trained on, the dominant one included (the paper's five)", kept=False
     )
     unseen: list[str] = param(["it", "sw"], "evaluated but never trained on", kept=False)
+    language_records: LanguageRecords = param(
+        {}, "facts of languages that languages/table.py lacks, by code (docs/extending.md)", kept=False
+    )
 
     @property
     def all_languages(self) -> list[str]:
@@ -128,8 +150,11 @@ class Common(_Params):
     @model_validator(mode="after")
     def _languages_agree(self) -> Self:
         for lang in self.all_languages:
-            if lang not in NAMES:
-                raise ValueError(f"languages: {lang!r} is not known; choose from {', '.join(sorted(NAMES))}")
+            if lang not in {*BUILT_IN, *self.language_records}:
+                known = ", ".join(sorted({*BUILT_IN, *self.language_records}))
+                raise ValueError(
+                    f"languages: {lang!r} is not known; choose from {known}, or add it to language_records"
+                )
         if len(set(self.all_languages)) != len(self.all_languages):
             raise ValueError("languages, unseen: a language is listed twice; list each once")
         if self.dominant not in self.languages:
@@ -640,12 +665,15 @@ def validate(schema: type[P], values: dict[str, Any], source: str, other_sources
     It starts with ``source``, or with that of ``other_sources``, by key, from which the value is.
     """
     try:
-        return schema(**values)
+        built = schema(**values)
     except ValidationError as error:
         first = error.errors()[0]
         said = _explain(first)
         key = str(first["loc"][0]) if first["loc"] else said.partition(":")[0].partition(",")[0]
         raise InputError(f"{(other_sources or {}).get(key, source)}: {said}") from None
+    if isinstance(built, Common):
+        adopt(built.language_records)  # a process works on one study
+    return built
 
 
 def _explain(error: Any) -> str:
