@@ -142,22 +142,24 @@ def _rehearse(options: argparse.Namespace) -> int:
     _check_cores(options.cores)
     _stop_as_ctrl_c()
     from ldr_utils.commands.rehearse import rehearse, render
+    from ldr_utils.study.text import for_terminal
 
     broken = False
     for study in studies:
         out = options.out / study.study if options.out and len(studies) > 1 else options.out
         found = rehearse(study, out, short=options.short, offline=options.offline, cores=options.cores)
-        print(render(found), flush=True)
+        print(for_terminal(render(found), sys.stdout), flush=True)
         broken |= bool(found.breaks)
     return 2 if broken else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from ldr_utils.commands.doctor import diagnose, exit_code, render
+    from ldr_utils.study.text import for_terminal
 
     params = _study(options)
     checks = diagnose(params, options.out)
-    print(render(checks, params))
+    print(for_terminal(render(checks, params), sys.stdout))
     return exit_code(checks)
 
 
@@ -199,9 +201,10 @@ def _chat(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from ldr_utils.commands.status import status
+    from ldr_utils.study.text import for_terminal
 
     _check_clone()
-    print(status(options.run))
+    print(for_terminal(status(options.run), sys.stdout))
     return 0
 
 
@@ -246,6 +249,13 @@ def _stand_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _complain(what: str) -> None:
+    """Say in one line of the error stream why the command ends."""
+    from ldr_utils.study.text import for_terminal, one_line
+
+    print(for_terminal(f"ldr: {one_line(what)}", sys.stderr), file=sys.stderr)
+
+
 def _check_paths(options: argparse.Namespace) -> None:
     """Refuse paths that are no UTF-8, which the files of a run could not name."""
     given = [value for option in vars(options).values() for value in (option if isinstance(option, list) else [option])]
@@ -263,19 +273,15 @@ def main(arguments: list[str] | None = None) -> int:
         done: int = options.do(options)
         return done
     except InputError as error:
-        from ldr_utils.study.text import one_line
-
-        print(f"ldr: {one_line(str(error))}", file=sys.stderr)
+        _complain(str(error))
         return 2
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # of --out; every other file has a line of its own
-        from ldr_utils.study.text import one_line
-
         if error.filename is None:
             raise
-        print(f"ldr: {one_line(str(error.filename))}: {error.strerror}; choose another path", file=sys.stderr)
+        _complain(f"{error.filename}: {error.strerror}; choose another path")
         return 2
     except KeyboardInterrupt:
         print("ldr: stopped; the same command continues from here", file=sys.stderr)

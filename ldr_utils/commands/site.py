@@ -9,17 +9,18 @@ from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
 
+from ldr_utils.report.fonts import STACK
 from ldr_utils.study.jsonl import write_text
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+body {{ font: 16px/1.5 {fonts}; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 h2 {{ margin-top: 2rem; border-bottom: 1px solid #ddd }} li {{ margin: .2rem 0 }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1.5rem }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.5rem }}
 figure:has([src$="gains.png"]) {{ grid-column: 1 / -1 }}
-ul {{ columns: 3 }} figure {{ align-self: center }}
+ul {{ columns: 3 14rem }} figure {{ align-self: center }}
 figure {{ margin: 0 }} img {{ max-width: 100% }} a {{ color: #0057a8 }}
 </style></head><body>
 <h1>{title}</h1>
@@ -34,9 +35,14 @@ ASIDE = "notebook-only"  # tag of cells that a page does without
 RESULTS = ("gains.png", "mgsm_accuracy.png", "x_alpacaeval_win_rate.png")
 
 
-LAYOUT = {"text-align", "vertical-align", "white-space", "max-width"}
+LAYOUT = {"text-align", "unicode-bidi", "vertical-align", "white-space", "max-width", "min-width"}
 POLICY = """<meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">"""
+# Fonts for every script; each line of text from right to left or from left to right, as its own words ask.
+SCRIPTS = f"""<style>
+:root {{ --jp-content-font-family: {STACK} }}
+pre, p, li, td, th {{ unicode-bidi: plaintext }}
+</style>"""
 
 
 def render(notebook: Path, target: Path) -> None:
@@ -50,7 +56,7 @@ def render(notebook: Path, target: Path) -> None:
     exporter = HTMLExporter(template_name="lab", sanitize_html=True, embed_images=True)
     exporter.register_filter("clean_html", clean_html)
     body, _ = exporter.from_filename(str(notebook))
-    write_text(target, body.replace("<head>", f"<head>{POLICY}", 1))
+    write_text(target, body.replace("<head>", f"<head>{POLICY}", 1).replace("</head>", f"{SCRIPTS}</head>", 1))
 
 
 def page(notebook: Path) -> tuple[str, dict[str, bytes]]:
@@ -89,7 +95,7 @@ def clean_html(markup: str) -> str:
     """``markup`` without scripts, styles, images, forms, event handlers and links that are not plain web links."""
     import nh3
 
-    layout = {"class", "id", "style", "colspan", "rowspan"}
+    layout = {"class", "id", "style", "colspan", "rowspan", "dir"}
     return nh3.clean(
         markup,
         tags=nh3.ALLOWED_TAGS - {"img", "map", "area"},
@@ -121,6 +127,7 @@ def build_site(run_dir: Path) -> Path:
             last = page.as_posix()
     others = sorted(path.name for path in (report / "figures").glob("*.png") if path.name not in RESULTS)
     index = PAGE.format(
+        fonts=STACK,
         title=f"Study {html.escape(run_dir.resolve().name)}",
         report=html.escape(last),
         results=_figures(RESULTS),

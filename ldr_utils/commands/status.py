@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT, Run
 from ldr_utils.study.provenance import code_hash
 from ldr_utils.study.stages import Place, places, values
-from ldr_utils.study.text import terminal_width
+from ldr_utils.study.text import one_line, terminal_width, wrap
 
 State = Literal["done", "running", "stopped", "stale", "damaged", "missing"]
 
@@ -103,7 +102,7 @@ def status(run_dir: Path) -> str:
     if columns >= 80:  # a table; its last column may be as long as it is
         return "\n".join(lines)
     short = (" ".join(line.split()) for line in lines)
-    return "\n".join(part for line in short for part in textwrap.wrap(line, columns, subsequent_indent="    ") or [""])
+    return "\n".join(part for line in short for part in wrap(line, columns, indent="    ") or [""])
 
 
 def _table(rows: list[Row]) -> list[str]:
@@ -111,7 +110,7 @@ def _table(rows: list[Row]) -> list[str]:
     for row in rows:
         time = "" if row.seconds is None else f"{row.seconds:,.0f} s"
         memory = "" if row.memory is None else f"{row.memory:,.0f} MB"
-        cells.append((row.folder, row.state, time, memory, "".join(c if c.isprintable() else "?" for c in row.note)))
+        cells.append((row.folder, row.state, time, memory, one_line(row.note)))
     a, b, c, d = (max(len(line[column]) for line in cells) for column in range(4))
     return [f"{s:{a}}  {t:{b}}  {u:>{c}}  {v:>{d}}  {w}".rstrip() for s, t, u, v, w in cells]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 
+from ldr_utils.report import fonts
 from ldr_utils.study.arms import MAIN
+from ldr_utils.study.progress import say
 
 MARKERS = "osD^vPX*<>hd"
 OUTCOMES = {"h2h_win": "#0072B2", "h2h_tie": "#BBBBBB", "h2h_lose": "#D55E00"}
@@ -24,15 +29,23 @@ OURS, PAPER, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
 
 def use_style() -> None:
-    """Set the style for all figures of a notebook."""
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    """Set the style for all figures of a notebook; their text may be in any script (see `report.fonts`)."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font=fonts.families())
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `save_figure` says it, in one line
     plt.rcParams.update({"figure.dpi": 110, "savefig.dpi": 150, "axes.titlesize": 12, "axes.titleweight": "bold"})
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, cropped to its content."""
+    """Write a PNG, cropped to its content; letters that no font here has are boxes in it, and are said to be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, bbox_inches="tight")
+    if lacking := fonts.missing("".join(text.get_text() for text in figure.findobj(Text))):
+        _say_what_is_missing(", ".join(lacking))
+
+
+@cache  # once is enough
+def _say_what_is_missing(scripts: str) -> None:
+    say(f"no font for figures has the letters of {scripts}: {fonts.REMEDY}")
 
 
 def blank(title: str) -> Figure:

@@ -19,7 +19,9 @@ from ldr_utils.study.provenance import package_versions
 from ldr_utils.study.records import ByDirection, ByLanguage, Pair, Response, T, Translation
 from ldr_utils.study.text import markdown, visible
 
-CELL = "text-align:left; white-space:pre-wrap; vertical-align:top; max-width:32em"
+# A cell and each line in it begin on the side where their own language begins.
+CELL = "text-align:start; unicode-bidi:plaintext; white-space:pre-wrap; vertical-align:top; max-width:32em"
+PROSE = f"{CELL}; min-width:9em"  # what is written without spaces could be broken into a column one letter wide
 LONGEST = 600  # characters of an example: three of them must fit a page
 
 
@@ -36,18 +38,22 @@ def opening() -> None:
 
 
 def text_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Show rows of text as an HTML table; every cell is escaped, its control characters made visible."""
+    """Show rows of text as an HTML table; every cell is escaped, its control characters made visible.
+
+    A cell may be a pair of a text and the code of its language, by which a browser chooses the form of its letters.
+    """
     if not rows:
         print("nothing to show")
         return
     head = "".join(f"<th style='text-align:left'>{html.escape(str(name))}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td style='{CELL}'>{html.escape(visible(str(value)))}</td>" for value in row.values())
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
     display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
+
+
+def _cell(value: object) -> str:
+    text, lang = value if isinstance(value, tuple) else (value, "")
+    written = f"lang='{lang.replace('_', '-')}' style='{PROSE}'" if lang else f"style='{CELL}'"
+    return f"<td dir='auto' {written}>{html.escape(visible(str(text)))}</td>"
 
 
 def counts(sets: Mapping[str, ByLanguage[object]]) -> pd.DataFrame:
@@ -63,7 +69,7 @@ def examples(by_language: ByLanguage[Mapping[str, object]], languages: Sequence[
         first.setdefault(record[by], position)
     text_table(
         [
-            {by: value, **{lang: by_language[lang][position]["prompt"] for lang in languages}}
+            {by: value, **{lang: (by_language[lang][position]["prompt"], lang) for lang in languages}}
             for value, position in first.items()
         ]
     )
@@ -78,7 +84,7 @@ def answers(responses: ByLanguage[Response], seed: int, n: int) -> None:
     """Random answers of every language."""
     text_table(
         [
-            {"lang": lang, "prompt": record["prompt"], "response": record["response"]}
+            {"lang": lang, "prompt": (record["prompt"], lang), "response": (record["response"], lang)}
             for lang, records in responses.items()
             for record in sample(records, seed, n)
         ]
@@ -92,7 +98,8 @@ def translations(replies: ByDirection[Translation], seed: int, n: int) -> None:
         for record in sample(records, seed, n):
             parsed = parse_translation(record["response"])
             shown = parsed.text or f"[{parsed.error}]"
-            rows.append({"direction": f"{source} to {target}", "source": record["source"], "translation": shown})
+            direction = f"{source} to {target}"
+            rows.append({"direction": direction, "source": (record["source"], source), "translation": (shown, target)})
     text_table(rows)
 
 
@@ -107,9 +114,9 @@ def pairs(kept: Sequence[Pair], seed: int, n: int) -> None:
         [
             {
                 "lang": pair["lang"],
-                "prompt": cut(pair["prompt"]),
-                "chosen": cut(pair["chosen"]),
-                "rejected": cut(pair["rejected"]),
+                "prompt": (cut(pair["prompt"]), pair["lang"]),
+                "chosen": (cut(pair["chosen"]), pair["lang"]),
+                "rejected": (cut(pair["rejected"]), pair["lang"]),
             }
             for pair in rows
         ]

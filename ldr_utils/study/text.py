@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 from collections.abc import Sequence
+from typing import TextIO
 
 import pandas as pd
+import wcwidth
 
 # Controls (ANSI escapes begin with one), what breaks lines or turns the direction of writing, and half characters.
 MARKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_R = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"  # Hebrew, Arabic and others
+RIGHT_TO_LEFT = re.compile(rf"[{_R}](?:[^A-Za-z:;/\n]*[{_R}])?")  # up to what our own words and paths are joined by
 
 
 def visible(text: str) -> str:
@@ -28,15 +31,30 @@ def terminal_width() -> int:
     return min(120, shutil.get_terminal_size((120, 24)).columns)
 
 
+def wrap(text: str, columns: int, start: str = "", indent: str = "") -> list[str]:
+    """Lines of at most ``columns`` cells: a wide character (Chinese, Japanese, Korean) fills two, a mark above none."""
+    return wcwidth.wrap(
+        text, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False, propagate_sgr=False
+    )
+
+
+def for_terminal(text: str, stream: TextIO) -> str:
+    """``text`` as ``stream`` should get it: a terminal must not turn what stands beside right-to-left words.
+
+    Each run of such words is set apart by marks that are not seen (FSI, PDI); a file or pipe gets the text as it is.
+    """
+    return RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", text) if stream.isatty() else text
+
+
 def in_columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     """Rows of a word, a name and a detail for a terminal; a detail is wrapped, in its column where there is room."""
-    widths, columns = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)], terminal_width()
+    widths = [max((wcwidth.width(row[k]) for row in rows), default=0) for k in (0, 1)]
+    columns = terminal_width()
     lines = []
     for word, name, detail in rows:
-        start = f"{word:<{widths[0]}}  {name:<{widths[1]}}  "
-        indent = " " * (len(start) if columns >= 80 else widths[0] + 2)
-        wrapped = textwrap.wrap(detail, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
-        lines += wrapped or [start.rstrip()]
+        start = f"{wcwidth.ljust(word, widths[0])}  {wcwidth.ljust(name, widths[1])}  "
+        indent = " " * (wcwidth.width(start) if columns >= 80 else widths[0] + 2)
+        lines += wrap(detail, columns, start, indent) or [start.rstrip()]
     return lines
 
 
