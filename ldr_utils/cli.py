@@ -201,10 +201,9 @@ def _chat(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from ldr_utils.commands.status import status
-    from ldr_utils.study.text import for_terminal
 
     _check_clone()
-    print(for_terminal(status(options.run), sys.stdout))
+    print(status(options.run))
     return 0
 
 

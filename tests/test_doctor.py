@@ -760,6 +760,7 @@ def test_whole_diagnosis(params: StudyParams, tmp_path: Path) -> None:
         "data",
         "disk",
         "judge key",
+        "fonts",
         "device",
         "precision",
         "memory: training",

@@ -6,7 +6,7 @@ import ast
 import html
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def dump(page: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=240).stdout
 
 
-def table_output(rows: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> str:
+def table_output(rows: Sequence[Mapping[str, object]], monkeypatch: pytest.MonkeyPatch) -> str:
     """The HTML that a notebook's cell would show for rows of text."""
     shown: list[Any] = []
     monkeypatch.setattr(show, "display", shown.append)

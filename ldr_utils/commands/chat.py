@@ -11,6 +11,7 @@ from ldr_utils.policy.backends import open_generator
 from ldr_utils.policy.generate import Request
 from ldr_utils.policy.load import load_config
 from ldr_utils.study.arms import MAIN
+from ldr_utils.study.errors import InputError
 from ldr_utils.study.progress import as_in_a_batch_run
 from ldr_utils.study.records import Exchange
 from ldr_utils.study.stages import place
@@ -76,15 +77,22 @@ def positions(base_model: str) -> int:
 
 
 def _questions() -> Iterator[str]:
-    """Lines of the input that are not empty; a person is asked for them."""
+    """Lines of the input that are not empty; a person is asked for them.
+
+    They are UTF-8 in every environment: another encoding would make another question of the same letters.
+    """
     while True:
         _aside("> ")
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline()
         if not line:
             _aside("\n")
             return
-        if line.strip():
-            yield line.strip()
+        try:
+            question = line.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise InputError("chat: a question is not UTF-8; have the terminal or the file write UTF-8") from None
+        if question:
+            yield question
 
 
 def _aside(text: str) -> None:

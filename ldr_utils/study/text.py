@@ -41,9 +41,12 @@ def wrap(text: str, columns: int, start: str = "", indent: str = "") -> list[str
 def for_terminal(text: str, stream: TextIO) -> str:
     """``text`` as ``stream`` should get it: a terminal must not turn what stands beside right-to-left words.
 
-    Each run of such words is set apart by marks that are not seen (FSI, PDI); a file or pipe gets the text as it is.
+    Each run of such words is set apart by marks that are not seen (FSI, PDI). A file or pipe gets the text as it is,
+    and so does a terminal that has no such marks.
     """
-    return RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", text) if stream.isatty() else text
+    if not stream.isatty() or "utf" not in stream.encoding.lower():
+        return text
+    return RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", text)
 
 
 def in_columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
