@@ -222,7 +222,7 @@ def test_the_notebook_says_what_is_missing(real_run: Run, real_data: Path) -> No
 
 def test_too_few_rows_are_refused(real_data: Path) -> None:
     params = published(data_dir=str(real_data), train_set="gsm8k", prompts_per_iteration=300)
-    with pytest.raises(InputError, match=r"prompts_per_iteration: is 300, but the data have 200 for iteration1; lower"):
+    with pytest.raises(InputError, match=r"2 iterations of 300 take 600 prompts, but \S*gsm8k/en.jsonl has 500; lower"):
         data_sets.draw_sets(params)
     with pytest.raises(InputError, match=r"mgsm_problems: is 251, but the data have 250 for mgsm; lower it"):
         data_sets.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))

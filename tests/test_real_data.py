@@ -17,6 +17,7 @@ import pytest
 from ldr_utils.data import downloads, test_sets
 from ldr_utils.data import files as module
 from ldr_utils.data import sets as data_sets
+from ldr_utils.data.train_sets import TRAIN_SETS
 from ldr_utils.languages.numbers import extract, gold_number
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams
@@ -314,7 +315,9 @@ def test_an_id_that_is_there_twice(folder: Path) -> None:
 
 
 def test_questions_that_do_not_suffice(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"gsm8k/en.jsonl: holds 2 rows, none is left .*lower prompts_per_iteration"):
+    with pytest.raises(
+        InputError, match=r"prompts_per_iteration: 2 iterations of 2 take 4 prompts, but \S*gsm8k/en.jsonl has 2; l"
+    ):
         real_sets(LANGS, LANGS, LANGS, data_dir=folder, prompts="gsm8k", prompts_per_iteration=2)
 
 
@@ -446,7 +449,7 @@ def test_a_download_is_pinned_and_kept(cache: Path, monkeypatch: pytest.MonkeyPa
     assert downloads.find(downloads.GSM8K, "de").cached("de") is None
     for _ in range(2):
         files = module.Files(None)
-        assert module.TRAIN_SETS["gsm8k"](files, 0, ["de"], 1)["de"][0]["id"] == "gsm8k_0"
+        assert TRAIN_SETS["gsm8k"].draw(files, ["de"], 1, 1)[0]["de"][0]["id"] == "gsm8k_0"
     (url,) = asked
     repo = "ZNLP/Language-Imbalance-Driven-Rewarding/7ac3aa2c105d793ff0dd2bd52460fe309744ab94"
     assert url == f"https://raw.githubusercontent.com/{repo}/data/gsm8k/train/de.jsonl"

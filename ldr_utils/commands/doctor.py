@@ -170,13 +170,12 @@ def _misfit(requirement: Requirement, asker: str) -> str | None:
 def check_data(params: StudyParams) -> Check:
     """Whether the prompts and test sets can be had; nothing is downloaded."""
     from ldr_utils.data.coverage import check_languages, files_needed
-    from ldr_utils.data.sets import draw_sets
+    from ldr_utils.data.sets import check_files
     from ldr_utils.scores.mt_bench import read_questions
 
     try:
         tests = check_languages(params)
-        if params.data_dir:
-            draw_sets(params)
+        check_files(params)
         questions = read_questions(params)
     except InputError as error:
         return Check("data", "fail", str(error))

@@ -11,7 +11,7 @@ from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
 from ldr_utils.commands.model_files import Role, find_model, folder_gaps
 from ldr_utils.data.coverage import check_languages
-from ldr_utils.data.sets import draw_sets
+from ldr_utils.data.sets import check_files
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
@@ -48,8 +48,7 @@ def check_inputs(params: StudyParams) -> None:
     check_languages(params)
     if params.benchmarks:
         open_tasks(params.benchmarks)
-    if params.data_dir:
-        draw_sets(params)
+    check_files(params)
     read_questions(params)
 
 

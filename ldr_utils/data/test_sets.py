@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ldr_utils.data.alignment import aligned, first_rows, problem_of, record_of
 from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM
-from ldr_utils.data.files import Files, Row, aligned, languages_published, problem_of, record_of
+from ldr_utils.data.files import Files, Row, languages_published
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.records import DataSet, Prompt
 
@@ -59,10 +60,11 @@ def read_mgsm(files: Files, languages: Sequence[str], limit: int | None) -> Data
     """MGSM's problems, with their gold numbers."""
 
     def record(row: Row, position: int, lang: str) -> Prompt:
-        question, gold = row.text("query"), row.number("response")
+        question = row.text(row.key("question", "query"))
+        gold = row.number(row.key("answer_number", "answer", "response"))
         return problem_of(f"mgsm-{position:04d}", lang, "mgsm", question, gold, files.problem_prefix)
 
-    return aligned(files, MGSM, languages, record, slice(limit))
+    return first_rows(aligned(files, MGSM, languages, record), limit)
 
 
 def read_x_alpacaeval(files: Files, languages: Sequence[str], limit: int | None) -> DataSet:
@@ -84,7 +86,7 @@ def read_x_alpacaeval(files: Files, languages: Sequence[str], limit: int | None)
             made["reference"] = answer.text("output")
         return made
 
-    return aligned(files, ALPACA_PROMPTS, languages, record, slice(limit))
+    return first_rows(aligned(files, ALPACA_PROMPTS, languages, record), limit)
 
 
 TEST_SETS: dict[str, TestSet] = {
