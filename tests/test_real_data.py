@@ -395,7 +395,7 @@ def test_published_languages() -> None:
     referenced = {"en", "es", "ru", "de", "fr", "th", "zh", "bn", "sw"}
     assert set(module.languages_published(downloads.ALPACA_REFERENCES)) == referenced
     with pytest.raises(InputError, match=r"mgsm/mgsm_it.jsonl: no such file, there is only .*; remove 'it'"):
-        test_sets.read_mgsm(module.Files(None), ["it"], None)
+        test_sets.read_mgsm(module.Files(None), downloads.MGSM, ["it"], None)
     with pytest.raises(InputError, match=r"iter2/en.jsonl: no such file, nor one in another language"):
         module.Files(None).rows(downloads.ALPAGASUS.format(t=2), "en")
 
@@ -473,7 +473,7 @@ def test_a_hub_download_is_pinned(cache: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     files = module.Files(None)
-    assert test_sets.read_mgsm(files, ["en"], None)["en"][0]["gold"] == "4"
+    assert test_sets.read_mgsm(files, downloads.MGSM, ["en"], None)["en"][0]["gold"] == "4"
     assert files.sources()[0].origin == "huggingface.co/datasets/juletxara/mgsm"
 
 
@@ -525,5 +525,6 @@ def test_the_published_mgsm_gives_the_records_of_the_real_folder(
     path.write_bytes(content)
     monkeypatch.setattr(downloads.Published, "fetch", lambda file, lang: path)
     files = module.Files(None)
-    assert test_sets.read_mgsm(files, ["ja"], None) == test_sets.read_mgsm(module.Files(real_data), ["ja"], None)
+    local = test_sets.read_mgsm(module.Files(real_data), downloads.MGSM, ["ja"], None)
+    assert test_sets.read_mgsm(files, downloads.MGSM, ["ja"], None) == local
     assert files.sources()[0].sha256s == {"mgsm/mgsm_ja.jsonl": digest}

@@ -10,7 +10,7 @@ from ldr_utils.commands import device as machine
 from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
 from ldr_utils.commands.model_files import Role, find_model, folder_gaps
-from ldr_utils.data.coverage import check_languages
+from ldr_utils.data.coverage import check_languages, unevaluated
 from ldr_utils.data.sets import check_files
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
@@ -46,6 +46,8 @@ def check_inputs(params: StudyParams) -> None:
     check_chats(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
+    if untested := unevaluated(params):
+        print(f"ldr: data: no test set in {', '.join(untested)}, which are not evaluated", file=sys.stderr, flush=True)
     if params.benchmarks:
         open_tasks(params.benchmarks)
     check_files(params)

@@ -39,34 +39,41 @@ def check_languages(params: DataParams) -> dict[str, list[str]]:
 
 
 def check_test_languages(params: DataParams) -> dict[str, list[str]]:
-    """Refuse languages that the test sets lack; nothing is asked of the training sets.
+    """Refuse a study that a test set lacks altogether; nothing is asked of the training sets.
 
     Returns
     -------
     dict of str to list of str
-        For each of ``TEST_SETS`` the languages of the study that it has: real test sets differ.
+        For each of ``TEST_SETS`` the languages of the study that it has: real test sets differ, and a language may be
+        in none of them (``unevaluated``).
 
     Raises
     ------
     InputError
-        When no test set has an unseen language, or a test set is missing.
+        When a test set, or the reference answers, are there in no language of the study.
     """
     if params.source == "micro":
         if missing := [lang for lang in params.all_languages if lang not in LANGUAGES]:
             raise InputError(f"languages: {', '.join(missing)} not in the micro world's data; remove them")
         return dict.fromkeys(TEST_SETS, params.all_languages)
-    found = {
-        name: [lang for lang in params.all_languages if lang in languages_published(test.layout, folder(params))]
-        for name, test in TEST_SETS.items()
-    }
-    if missing := [lang for lang in params.unseen if not any(lang in languages for languages in found.values())]:
-        titles = " nor ".join(test.title for test in TEST_SETS.values())
-        raise InputError(f"unseen: {', '.join(missing)} in neither {titles}; {_remedy(params, 'unseen')}")
-    layouts = [(name, test.layout) for name, test in TEST_SETS.items()]
-    for name, layout in [*layouts, ("x_alpacaeval", ALPACA_REFERENCES)]:
-        if not {*found[name]} & {*languages_published(layout, folder(params))}:
+    found: dict[str, list[str]] = {}
+    for name, test in TEST_SETS.items():
+        known = languages_published(test.layout_in(params), folder(params))
+        found[name] = [lang for lang in params.all_languages if lang in known]
+    referenced = [
+        lang for lang in found["x_alpacaeval"] if lang in languages_published(ALPACA_REFERENCES, folder(params))
+    ]
+    layouts = [(test.layout_in(params), found[name]) for name, test in TEST_SETS.items()]
+    for layout, languages in [*layouts, (ALPACA_REFERENCES, referenced)]:
+        if not languages:
             raise InputError(f"languages: none has {layout.format(lang='<lang>')}; {_remedy(params, 'languages')}")
     return found
+
+
+def unevaluated(params: DataParams) -> list[str]:
+    """Languages of the study that none of its test sets has."""
+    tested = check_test_languages(params)
+    return [lang for lang in params.all_languages if not any(lang in languages for languages in tested.values())]
 
 
 def files_needed(params: DataParams) -> list[File]:
@@ -75,7 +82,7 @@ def files_needed(params: DataParams) -> list[File]:
     return [
         *((layout, lang) for layout in _training_layouts(params) for lang in languages_with_prompts(params)),
         *([(TRANSLATION_TASKS, "")] if params.train_set == "alpagasus" else []),
-        *((TEST_SETS[name].layout, lang) for name, languages in tests.items() for lang in languages),
+        *((TEST_SETS[name].layout_in(params), lang) for name, languages in tests.items() for lang in languages),
         *((ALPACA_REFERENCES, lang) for lang in languages_with_references(params)),
     ]
 
@@ -85,7 +92,8 @@ def languages_with_references(params: DataParams) -> list[str]:
     prompts = check_languages(params)["x_alpacaeval"]
     if params.source == "micro":
         return prompts
-    return [lang for lang in prompts if lang in languages_published(ALPACA_REFERENCES, folder(params))]
+    known = languages_published(ALPACA_REFERENCES, folder(params))
+    return [lang for lang in prompts if lang in known]
 
 
 def folder(params: DataParams) -> Path | None:

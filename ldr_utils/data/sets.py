@@ -89,6 +89,7 @@ def _draw(
         iterations=iterations,
         prompts_per_iteration=params.prompts_per_iteration,
         sizes={name: getattr(params, test.size) for name, test in TEST_SETS.items()},
+        layouts={name: test.layout_in(params) for name, test in TEST_SETS.items()},
         problem_prefix=params.problem_prefix,
     )
     _check_sizes(sets, params)
@@ -105,6 +106,7 @@ def real_sets(
     iterations: int = 2,
     prompts_per_iteration: int = 1000,
     sizes: Mapping[str, int] = MappingProxyType({}),
+    layouts: Mapping[str, str] = MappingProxyType({}),
     problem_prefix: str = "",
 ) -> tuple[dict[str, DataSet], list[Source]]:
     """Read ``iteration0``.. and test sets, each by language, aligned by id.
@@ -125,6 +127,8 @@ def real_sets(
         How many sets of training prompts, and of how many prompts.
     sizes : mapping of test set to int
         How many of its problems to read, from the first on; all where nothing is said.
+    layouts : mapping of test set to str
+        Its files, where they are not `TestSet.layout`.
     problem_prefix : str
         Opens the prompt of a word problem, in place of `files.PROBLEM_PREFIX`.
 
@@ -141,7 +145,8 @@ def real_sets(
     files, draw = Files(data_dir, problem_prefix), draw_of(prompts, dominant)
     drawn = draw(files, languages, iterations, prompts_per_iteration) if iterations else []
     sets = {f"iteration{t}": own for t, own in enumerate(drawn)}
-    sets |= {name: TEST_SETS[name].read(files, own, sizes.get(name)) for name, own in tests.items()}
+    for name, own in tests.items():
+        sets[name] = TEST_SETS[name].read(files, layouts.get(name, TEST_SETS[name].layout), own, sizes.get(name))
     return sets, files.sources()
 
 
@@ -186,12 +191,14 @@ def write_sets(run: Run, sets: dict[str, DataSet], sources: Sequence[Source]) ->
 
 
 def gaps(sets: dict[str, DataSet], languages: Sequence[str]) -> list[str]:
-    """One line for each test set that lacks some of ``languages``, or reference answers in some."""
+    """One line for each test set that lacks some of ``languages`` or references in them, and one for those in none."""
     absent = {name: [lang for lang in languages if lang not in sets[name]] for name in TEST_SETS}
     lines = [f"{name}: not in {', '.join(missing)}" for name, missing in absent.items() if missing]
     answered = referenced(sets["x_alpacaeval"])
     if bare := [lang for lang in sets["x_alpacaeval"] if lang not in answered]:
         lines.append(f"x_alpacaeval: no reference answers in {', '.join(bare)}, which enter head to head only")
+    if untested := [lang for lang in languages if not any(lang in sets[name] for name in TEST_SETS)]:
+        lines.append(f"not evaluated: {', '.join(untested)}, which no test set has")
     return lines or ["every test set is complete in every language"]
 
 
