@@ -15,7 +15,7 @@ import pytest
 from ldr_utils.commands.execute import execute
 from ldr_utils.commands.run import run_study
 from ldr_utils.data import sets as data_sets
-from ldr_utils.data.coverage import check_languages, files_needed
+from ldr_utils.data.coverage import check_languages, files_needed, unevaluated
 from ldr_utils.data.downloads import ALPACA_REFERENCES, GSM8K, TRANSLATION_TASKS
 from ldr_utils.data.files import LOCAL, Source, languages_published, source_table
 from ldr_utils.data.test_sets import TEST_SETS
@@ -95,15 +95,17 @@ def test_a_folder_is_refused_for_each_thing_it_lacks(tmp_path: Path) -> None:
     add("alpagasus/iter1/en.jsonl", "alpagasus/iter1/es.jsonl")
     assert "lacks alpagasus/translation_task_ids.json; add it" in refusal(params)
     add("alpagasus/translation_task_ids.json")
-    assert "unseen: zh in neither MGSM nor X-AlpacaEval; change unseen, or add the files" in refusal(params)
-    add("x-alpacaeval/prompts/zh.json")
-    assert "languages: none has mgsm/mgsm_<lang>.jsonl;" in refusal(params)
+    assert "languages: none has mgsm/mgsm_<lang>.jsonl, of which one is needed;" in refusal(params)
     add("mgsm/mgsm_es.jsonl")
-    assert "none has x-alpacaeval/reference/<lang>.json" in refusal(params)
+    assert "none has x-alpacaeval/prompts/<lang>.json" in refusal(params)
+    add("x-alpacaeval/prompts/en.json", "x-alpacaeval/reference/es.json")
+    assert "none has x-alpacaeval/reference/<lang>.json" in refusal(params), "that of the prompts is missing"
     add("x-alpacaeval/reference/en.json")
-    assert "none has x-alpacaeval/reference/<lang>.json" in refusal(params), "its prompts are missing"
-    add("x-alpacaeval/prompts/en.json")
+    assert check_languages(params) == {"mgsm": ["es"], "x_alpacaeval": ["en"]}
+    assert unevaluated(params) == ["zh"]
+    add("x-alpacaeval/prompts/zh.json")
     assert check_languages(params) == {"mgsm": ["es"], "x_alpacaeval": ["en", "zh"]}
+    assert unevaluated(params) == []
 
 
 def test_a_study_is_refused_before_it_leaves_anything(tmp_path: Path) -> None:
@@ -222,7 +224,7 @@ def test_the_notebook_says_what_is_missing(real_run: Run, real_data: Path) -> No
 
 def test_too_few_rows_are_refused(real_data: Path) -> None:
     params = published(data_dir=str(real_data), train_set="gsm8k", prompts_per_iteration=300)
-    with pytest.raises(InputError, match=r"prompts_per_iteration: is 300, but the data have 200 for iteration1; lower"):
+    with pytest.raises(InputError, match=r"2 iterations of 300 take 600 prompts, but \S*gsm8k/en.jsonl has 500; lower"):
         data_sets.draw_sets(params)
     with pytest.raises(InputError, match=r"mgsm_problems: is 251, but the data have 250 for mgsm; lower it"):
         data_sets.draw_sets(published(data_dir=str(real_data), mgsm_problems=251))

@@ -169,14 +169,13 @@ def _misfit(requirement: Requirement, asker: str) -> str | None:
 
 def check_data(params: StudyParams) -> Check:
     """Whether the prompts and test sets can be had; nothing is downloaded."""
-    from ldr_utils.data.coverage import check_languages, files_needed
-    from ldr_utils.data.sets import draw_sets
+    from ldr_utils.data.coverage import check_languages, files_needed, prompts_folder, unevaluated
+    from ldr_utils.data.sets import check_files
     from ldr_utils.scores.mt_bench import read_questions
 
     try:
         tests = check_languages(params)
-        if params.data_dir:
-            draw_sets(params)
+        check_files(params)
         questions = read_questions(params)
     except InputError as error:
         return Check("data", "fail", str(error))
@@ -188,7 +187,10 @@ def check_data(params: StudyParams) -> Check:
         return Check("data", "fail", trouble)
     where = f"in {params.data_dir}" if params.data_dir else "in the cache or open to download"
     covered = "; ".join(f"{name} in {', '.join(languages)}" for name, languages in tests.items())
-    return Check("data", "ok", f"{len(files)} files {where}; {covered}; licences: {_licences(files)}")
+    if untested := unevaluated(params):
+        covered += f"; not evaluated: {', '.join(untested)}"
+    own = f"; prompts in {params.train_set}" if prompts_folder(params) else ""
+    return Check("data", "ok", f"{len(files)} files {where}{own}; {covered}; licences: {_licences(files)}")
 
 
 def _download_trouble(files: list[tuple[str, str]]) -> str | None:

@@ -56,7 +56,8 @@ def page(
         parts.append(markdown(tables.grid(shown, name, METRICS[name], params.all_languages).reset_index()))
         if params.source == "published":
             versus = tables.versus(shown, name, test.paper_metric, params.all_languages)
-            parts += [f"Beside the paper, where a model has the name of one of its own. {test.published}"]
+            note = test.published_in(params.mgsm_set)
+            parts += [f"Beside the paper, where a model has the name of one of its own: {note}"]
             parts.append(markdown(versus.reset_index()))
     if len(compared):
         parts += ["## Differences", _gains(run, compared), *_comparisons(compared)]

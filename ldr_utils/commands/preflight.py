@@ -10,8 +10,8 @@ from ldr_utils.commands import device as machine
 from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
 from ldr_utils.commands.model_files import Role, find_model, folder_gaps
-from ldr_utils.data.coverage import check_languages
-from ldr_utils.data.sets import draw_sets
+from ldr_utils.data.coverage import check_languages, unevaluated
+from ldr_utils.data.sets import check_files
 from ldr_utils.judges.endpoint import read_key
 from ldr_utils.judges.published import read_template
 from ldr_utils.policy.backends import NO_GPU, choose_backend, vllm_is_installed
@@ -46,10 +46,11 @@ def check_inputs(params: StudyParams) -> None:
     check_chats(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)
     check_languages(params)
+    if untested := unevaluated(params):
+        print(f"ldr: data: no test set in {', '.join(untested)}, which are not evaluated", file=sys.stderr, flush=True)
     if params.benchmarks:
         open_tasks(params.benchmarks)
-    if params.data_dir:
-        draw_sets(params)
+    check_files(params)
     read_questions(params)
 
 

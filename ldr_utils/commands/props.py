@@ -12,7 +12,15 @@ from typing import Any
 from ldr_utils.commands.shrink import NotHereError, shrink, small_files
 from ldr_utils.commands.stand_ins import family_of, make_stand_in, make_translator
 from ldr_utils.data.coverage import files_needed
-from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM, TRANSLATION_TASKS, find
+from ldr_utils.data.downloads import (
+    ALPACA_PROMPTS,
+    ALPACA_REFERENCES,
+    MGSM,
+    MGSM_REV2,
+    TRANSLATION_TASKS,
+    ULTRAFEEDBACK,
+    find,
+)
 from ldr_utils.data.sets import draw_sets
 from ldr_utils.judges.reply import parse_label
 from ldr_utils.languages.table import LANGUAGES
@@ -267,6 +275,11 @@ def make_data(folder: Path, study: StudyParams) -> None:
             continue
         if layout == MGSM:
             rows = [{"query": text, "response": str(2 * k + 5)} for k, text in enumerate(asked)]
+        elif layout == MGSM_REV2:
+            write_text(path, "".join(f"{text}\t{2 * k + 5}\n" for k, text in enumerate(asked)))
+            continue
+        elif layout == ULTRAFEEDBACK:
+            rows = [{"instruction_id": str(k), "instruction": f"Tell {text}"} for k, text in enumerate(asked)]
         elif layout == ALPACA_PROMPTS:
             rows = [{"id": k, "dataset": "made", "instruction": f"Say {text}"} for k, text in enumerate(asked)]
         elif layout == ALPACA_REFERENCES:

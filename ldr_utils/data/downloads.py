@@ -18,13 +18,17 @@ _HUB = "huggingface.co/datasets/"
 ALPAGASUS = "alpagasus/iter{t}/{{lang}}.jsonl"
 TRANSLATION_TASKS = "alpagasus/translation_task_ids.json"
 GSM8K = "gsm8k/{lang}.jsonl"
+ULTRAFEEDBACK = "ultrafeedback/{lang}.jsonl"
 MGSM = "mgsm/mgsm_{lang}.jsonl"
+MGSM_REV2 = "mgsm-rev2/mgsm_{lang}.tsv"
 ALPACA_PROMPTS = "x-alpacaeval/prompts/{lang}.json"
 ALPACA_REFERENCES = "x-alpacaeval/reference/{lang}.json"
 LICENCES = {
     "alpagasus": ("CC BY-NC 4.0", "AlpaGasus (Chen et al. 2023), selected from Alpaca; translated by the LIDR authors"),
     "gsm8k": ("MIT", "GSM8K (Cobbe et al. 2021); translated by the LIDR authors"),
+    "ultrafeedback": ("MIT", "UltraFeedback (Cui et al. 2023); selected and translated by the ICR authors"),
     "mgsm": ("CC BY-SA 4.0", "MGSM (Shi et al. 2022)"),
+    "mgsm-rev2": ("CC BY-SA 4.0", "MGSM-Rev2 (Peter et al. 2025), MGSM corrected"),
     "x-alpacaeval": ("CC BY-NC 4.0", "X-AlpacaEval (Zhang et al. 2023, PLUG), extended by the LIDR and ICR authors"),
 }
 
@@ -124,12 +128,15 @@ _LIDR_TASKS = f"{_LIDR}@d97b7cdc978b0b132d80963087cd0353d9aea937"
 _ICR = "github.com/ZNLP/Implicit-Cross-Lingual-Rewarding@168a4207912c562de2f72c7c08ff12156beb2815"  # no licence file
 _OPENAI = "github.com/openai/grade-school-math@3101c7d5072418e28b9008a6636bde82a006892c"
 _MGSM = "huggingface.co/datasets/juletxara/mgsm@f52417ca77bd71e9888ddc29f92587660725d2b4"  # later commits: parquet
+_REV2 = "github.com/google-research-datasets/MGSM-Rev2@5f091edeae66ebc605ac4f98dca07a6c345f0060"
 _PLUG = "huggingface.co/datasets/zhihz0535/X-AlpacaEval@03d79e702ac75fc1c7a1fe773b1c168653193c69"
 _ALPACA_EVAL = "github.com/tatsu-lab/alpaca_eval@4db46e714c95fe4a7328f1b6d9a927dd144ca746"
 _OUTPUTS = "gpt-4-turbo-2024-04-09/model_outputs.json"
 _TASKS = "process_data/alpagasus/translate/instruction_about_translate.jsonl"
 _TRANSLATED = "es ru de fr it ja ko th zh ar"
+_MGSM_LANGUAGES = "en es fr de ru zh ja th sw bn te"
 _SUBSETS = "data/alpagasus/subset"
+_RANDOM_1000 = "data/ultrafeedback_binarized/subset/random_1000"
 _FORMATTED = "results/base_model/x-alpacaeval_format/{lang}"
 PUBLISHED = [
     Published(ALPAGASUS.format(t=0), f"en {_TRANSLATED}", _LIDR_DATA, f"{_SUBSETS}/id_0_1000/{{lang}}.jsonl"),
@@ -137,7 +144,9 @@ PUBLISHED = [
     Published(TRANSLATION_TASKS, "", _LIDR_TASKS, _TASKS),
     Published(GSM8K, "en", _OPENAI, "grade_school_math/data/train.jsonl"),
     Published(GSM8K, "es ru de fr", _LIDR_DATA, "data/gsm8k/train/{lang}.jsonl"),
-    Published(MGSM, "en es fr de ru zh ja th sw bn te", _MGSM, "mgsm_{lang}.tsv"),
+    Published(ULTRAFEEDBACK, "en es ru de fr th zh bn sw", _ICR, f"{_RANDOM_1000}/{{lang}}.jsonl"),
+    Published(MGSM, _MGSM_LANGUAGES, _MGSM, "mgsm_{lang}.tsv"),
+    Published(MGSM_REV2, _MGSM_LANGUAGES, _REV2, "MGSM-Rev2/mgsm_{lang}.tsv"),
     Published(ALPACA_PROMPTS, "en", _PLUG, "english.json"),
     Published(ALPACA_PROMPTS, _TRANSLATED, _LIDR_DATA, "data/x-alpacaeval/data/{lang}.json"),
     Published(ALPACA_PROMPTS, "bn sw", _ICR, "data/x-alpacaeval/data/{lang}.json"),

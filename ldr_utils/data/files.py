@@ -4,39 +4,37 @@ The folder (``data_dir``), with the keys that a row must have; ``.jsonl`` is one
 
 - ``alpagasus/iter<t>/<lang>.jsonl``: id, instruction; ids alpagasus-<1000 t> to alpagasus-<1000 t + 999>
 - ``alpagasus/translation_task_ids.json``: ids of the prompts that are translation tasks
-- ``gsm8k/<lang>.jsonl``: id, instruction, final_answer
-- ``mgsm/mgsm_<lang>.jsonl``: query, response; the same order in every language
+- ``gsm8k/<lang>.jsonl``: id, instruction, final_answer; or question, answer, as the English is published
+- ``ultrafeedback/<lang>.jsonl``: instruction_id, instruction
+- ``mgsm/mgsm_<lang>.jsonl``: query, response; the same order in every language. Also question, and answer_number or
+  answer; also the official ``mgsm_<lang>.tsv``, and ``<lang>/test-00000-of-00001.parquet`` as hubs have it
+- ``mgsm-rev2/mgsm_<lang>.tsv``: the same, for ``mgsm_set: rev2``
 - ``x-alpacaeval/prompts/<lang>.json``: id, dataset, instruction
 - ``x-alpacaeval/reference/<lang>.json``: instruction, output, in the order of the prompts; a language may have none
+
+Any file of a language may be ``.jsonl``, ``.json`` or ``.parquet`` instead. A gold number may be a number, or a text
+that holds one (18, 18.0, "$18", "1,234"). Prompts of one's own lie in a folder of theirs: `data.own_prompts`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from http.client import HTTPException
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ldr_utils.data.downloads import (
-    ALPAGASUS,
-    GSM8K,
-    LICENCES,
-    PUBLISHED,
-    TRANSLATION_TASKS,
-    find,
-)
+from ldr_utils.data.downloads import LICENCES, PUBLISHED, find
+from ldr_utils.data.formats import parse_rows
 from ldr_utils.languages.numbers import parse_number
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.study.errors import InputError
-from ldr_utils.study.jsonl import LONGEST, parse_json
+from ldr_utils.study.jsonl import LONGEST
 from ldr_utils.study.paths import check_names
-from ldr_utils.study.records import DataSet, Prompt, Record
+from ldr_utils.study.records import Record
 
 # The paper asks in English for an answer in the question's language; the wording is our own.
 PROBLEM_PREFIX = (
@@ -44,6 +42,7 @@ PROBLEM_PREFIX = (
 )
 
 LOCAL = "local folder"  # in place of a revision
+OWN = "own prompts"  # in place of a published set
 
 
 @dataclass(frozen=True)
@@ -81,18 +80,47 @@ def languages_published(layout: str, data_dir: Path | None = None) -> list[str]:
     Raises
     ------
     InputError
-        When ``data_dir`` is not a folder, or a file's name is nearly that of a language's.
+        As `files_in`.
     """
     if data_dir is None:
         return [lang for file in PUBLISHED if file.layout == layout for lang in file.languages.split()]
+    return sorted(files_in(data_dir, layout))
+
+
+def files_in(data_dir: Path, layout: str) -> dict[str, str]:
+    """Files of the layout in a folder, by language: their names in it, in whatever form they are.
+
+    Raises
+    ------
+    InputError
+        When ``data_dir`` is not a folder, a file's name is nearly that of a language's, or one is there in two forms.
+    """
     if not data_dir.is_dir():
         raise InputError(f"data_dir: {data_dir} is not a folder; give one in the layout of ldr_utils/data/files.py")
-    before, _, after = layout.partition("{lang}")
-    names = [path.relative_to(data_dir).as_posix() for path in data_dir.glob(f"{before}*{after}")]
-    languages = sorted(name.removeprefix(before).removesuffix(after) for name in names)
-    place = data_dir / layout
-    check_names("data_dir", place.parent, (place.name.format(lang=lang) for lang in LANGUAGES))
-    return languages
+    found: dict[str, str] = {}
+    for form in _forms(layout):
+        before, _, after = form.partition("{lang}")
+        place, within = data_dir / before.rpartition("/")[0], len(PurePosixPath(before + "x").parts) - 1
+        check_names("data_dir", place, (PurePosixPath(form).parts[within].format(lang=lang) for lang in LANGUAGES))
+        for path in sorted(data_dir.glob(f"{before}*{after}")):
+            name = path.relative_to(data_dir).as_posix()
+            lang = name.removeprefix(before).removesuffix(after)
+            if lang in found:
+                raise InputError(f"data_dir: {data_dir} has both {found[lang]} and {name}; keep one of them")
+            found[lang] = name
+    return found
+
+
+def _forms(layout: str) -> list[str]:
+    """Names that a file of the layout may have in a folder; its own is the first."""
+    path = PurePosixPath(layout)
+    if "{lang}" not in layout:
+        return [layout]
+    suffixes = [path.suffix, ".jsonl", ".json", ".parquet"]
+    names = [path.with_suffix(suffix) for suffix in suffixes]
+    if path.name.startswith("mgsm_"):
+        names += [path.with_suffix(".tsv"), path.parent / "{lang}" / "test-00000-of-00001.parquet"]
+    return list(dict.fromkeys(map(str, names)))
 
 
 @dataclass(frozen=True)
@@ -101,6 +129,10 @@ class Row:
 
     values: Record
     where: str
+
+    def key(self, *names: str) -> str:
+        """The first of ``names`` that the row has a value of, the last where it has none."""
+        return next((name for name in names if self.values.get(name) is not None), names[-1])
 
     def text(self, key: str) -> str:
         value = self.values.get(key)
@@ -111,13 +143,16 @@ class Row:
         return value
 
     def number(self, key: str) -> str:
-        value = self.text(key)
-        if parse_number(value, "en") is None:
-            raise InputError(f"{self.where}: {key}: {value[:60]!r} is not one number; correct it")
-        return value.replace(",", "")
-
-
-Build = Callable[[Row, int, str], Prompt]  # from a row, its position and its language
+        """A gold number in its shortest form: 18 for 18.0, "18.0", "$18" and "18 "."""
+        value = self.values.get(key)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            number: Decimal | None = Decimal(str(value))
+        else:
+            number = parse_number(self.text(key), "en")
+        if number is None or not number.is_finite():
+            raise InputError(f"{self.where}: {key}: {str(value)[:60]!r} is not one number; correct it")
+        digits = f"{number:f}"
+        return (digits.rstrip("0").rstrip(".") if "." in digits else digits) if number else "0"
 
 
 class Files:
@@ -126,25 +161,38 @@ class Files:
     def __init__(self, data_dir: Path | None, problem_prefix: str = "") -> None:
         self.data_dir, self.problem_prefix = data_dir, problem_prefix or PROBLEM_PREFIX
         self._digests: dict[tuple[str, str, str], dict[str, str]] = {}
+        self._names: dict[str, dict[str, str]] = {}
 
     def sources(self) -> list[Source]:
-        return [Source(key[0], LICENCES[key[0]][0], *key[1:], digests) for key, digests in self._digests.items()]
+        licences = {name: licence for name, (licence, _) in LICENCES.items()} | {OWN: "the user's own"}
+        return [Source(key[0], licences[key[0]], *key[1:], digests) for key, digests in self._digests.items()]
 
     def name(self, layout: str, lang: str) -> str:
-        name = layout.format(lang=lang)
-        return name if self.data_dir is None else str(self.data_dir / name)
+        """A file as refusals call it."""
+        named = layout.format(lang=lang)
+        if self.data_dir is None:
+            return named
+        if layout not in self._names:
+            self._names[layout] = files_in(self.data_dir, layout)
+        return str(self.data_dir / self._names[layout].get(lang, named))
 
     def rows(self, layout: str, lang: str = "") -> list[Row]:
+        """The rows of a file of the layout."""
         name, (path, origin, revision) = self.name(layout, lang), self._locate(layout, lang)
+        kept = name if self.data_dir is None else path.relative_to(self.data_dir).as_posix()
+        return self._read(path, name, (layout.split("/")[0], origin, revision), kept, "add the file to data_dir")
+
+    def own_rows(self, path: Path) -> list[Row]:
+        """The rows of a file of prompts of the user's own."""
+        return self._read(path, str(path), (OWN, "train_set", LOCAL), path.name, "give a file that can")
+
+    def _read(self, path: Path, name: str, source: tuple[str, str, str], kept: str, remedy: str) -> list[Row]:
         try:
             content = path.read_bytes()
-            values = _parse(content.decode("utf-8-sig"), path.suffix, name)
-        except UnicodeDecodeError as error:
-            raise InputError(f"{name}: not UTF-8 text (byte {error.start}); re-save the file as UTF-8") from None
         except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror}); add the file to data_dir") from None
-        digests = self._digests.setdefault((layout.split("/")[0], origin, revision), {})
-        digests[layout.format(lang=lang)] = hashlib.sha256(content).hexdigest()
+            raise InputError(f"{name}: cannot be read ({error.strerror}); {remedy}") from None
+        values = parse_rows(content, path.suffix, name)
+        self._digests.setdefault(source, {})[kept] = hashlib.sha256(content).hexdigest()
         # Translation tasks are bare ids in the folder, objects where they are published.
         rows = [value if isinstance(value, dict) else {"id": value} for value in values]
         return [Row(row, f"{name}: row {number}") for number, row in enumerate(rows, 1)]
@@ -165,103 +213,3 @@ class Files:
             raise InputError(f"{name}: cannot be downloaded from {file.pin} ({why}); {remedy}") from None
         origin, _, revision = file.pin.partition("@")
         return path, origin, revision
-
-
-def _parse(text: str, suffix: str, name: str) -> list[Any]:
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if suffix == ".tsv":
-        return [dict(zip(("query", "response"), line.split("\t"), strict=False)) for _, line in lines]
-    values: list[Any] = []
-    for number, part in [(1, text)] if suffix == ".json" else lines:
-        values.append(parse_json(part, name, number))
-    rows = values[0] if suffix == ".json" else values
-    if not isinstance(rows, list) or not rows:
-        raise InputError(f"{name}: holds no list of rows; fill it")
-    return rows
-
-
-def _alpagasus(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
-    tasks = {row.text("id") for row in files.rows(TRANSLATION_TASKS)}
-
-    def record(row: Row, position: int, lang: str) -> Prompt:
-        example = row.text("id")
-        number = re.fullmatch(r"alpagasus-([0-9]{1,9})", example)
-        if number is None or int(number[1]) // 1000 != t:
-            belongs = f"alpagasus-{1000 * t} to alpagasus-{1000 * t + 999} belong to iteration {t}"
-            raise InputError(f"{row.where}: id: is {example[:60]!r}, but {belongs}; move or remove the row")
-        made = record_of(example, lang, "alpagasus", row.text("instruction"))
-        if example in tasks:
-            made["translation_task"] = True
-        return made
-
-    return aligned(files, ALPAGASUS.format(t=t), languages, record, slice(limit))
-
-
-def _gsm8k(files: Files, t: int, languages: Sequence[str], limit: int) -> DataSet:
-    def record(row: Row, position: int, lang: str) -> Prompt:
-        if "question" in row.values:  # English, as OpenAI publishes it
-            gold = row.text("answer").rpartition("####")[2].strip()
-            values = {"id": f"gsm8k_{position}", "instruction": row.text("question"), "final_answer": gold}
-            row = Row(values, row.where)
-        # The release starts the id of a translation with its language: esgsm8k_0.
-        example = row.text("id").removeprefix(lang)
-        question, gold = row.text("instruction"), row.number("final_answer")
-        return problem_of(example, lang, "gsm8k", question, gold, files.problem_prefix)
-
-    return aligned(files, GSM8K, languages, record, slice(t * limit, (t + 1) * limit))
-
-
-def record_of(example: str, lang: str, kind: str, text: str) -> Prompt:
-    """The record of an instruction."""
-    return {
-        "id": example,
-        "lang": lang,
-        "family": "instruction",
-        "kind": kind,
-        "problem": example,
-        "prompt": text,
-    }
-
-
-def problem_of(example: str, lang: str, kind: str, question: str, gold: str, prefix: str = PROBLEM_PREFIX) -> Prompt:
-    """The record of a word problem, asked as the paper asks: ``prefix`` names the language of the answer."""
-    prompt = f"{prefix.replace('{language}', LANGUAGES[lang].name)}\n\n{question}"
-    record = record_of(example, lang, kind, prompt)
-    return {**record, "family": "arithmetic", "question": question, "gold": gold}
-
-
-def aligned(files: Files, layout: str, languages: Sequence[str], record: Build, chosen: slice) -> DataSet:
-    """Read all rows of all languages, check that they tell of the same problems, and keep the chosen ones."""
-    rows = {lang: files.rows(layout, lang) for lang in languages}
-    sets = {lang: [record(row, k, lang) for k, row in enumerate(rows[lang])] for lang in languages}
-    first = sets[languages[0]]
-    for lang, records in sets.items():
-        name = files.name(layout, lang)
-        seen: set[str] = set()
-        for number, (own, other) in enumerate(zip_longest(records, first), 1):
-            if _identity(own) != _identity(other):
-                there = f"{_identity(own)}, but {languages[0]} has {_identity(other)}"
-                raise InputError(f"{name}: row {number}: {there}; give every language the same rows in the same order")
-            if own["id"] in seen:
-                raise InputError(f"{name}: row {number}: id: {own['id']} is there twice; remove one")
-            seen.add(own["id"])
-    if not first[chosen]:
-        held = f"{files.name(layout, languages[0])}: holds {len(first)} rows"
-        raise InputError(f"{held}, none is left for this iteration; lower prompts_per_iteration")
-    english: dict[str, str] = {own["id"]: own.get("question") or own["prompt"] for own in sets.get("en", [])}
-    for records in sets.values():
-        for own in records:
-            own["problem"] = " ".join(english.get(own["id"], str(own["id"])).casefold().split())
-    return {lang: records[chosen] for lang, records in sets.items()}
-
-
-def _identity(record: Prompt | None) -> str:
-    if record is None:
-        return "no such row"
-    return f"{record['id']} with answer {record['gold']}" if "gold" in record else str(record["id"])
-
-
-TRAIN_SETS: dict[str, Callable[[Files, int, Sequence[str], int], DataSet]] = {
-    "alpagasus": _alpagasus,  # instructions: ids from 1000 t for iteration t
-    "gsm8k": _gsm8k,  # questions: the next ones for each t
-}

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM
-from ldr_utils.data.files import Files, Row, aligned, languages_published, problem_of, record_of
+from ldr_utils.data.alignment import aligned, first_rows, problem_of, record_of
+from ldr_utils.data.downloads import ALPACA_PROMPTS, ALPACA_REFERENCES, MGSM, MGSM_REV2
+from ldr_utils.data.files import Files, Row, languages_published
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import DataParams
 from ldr_utils.study.records import DataSet, Prompt
 
 
@@ -25,8 +27,8 @@ class TestSet:
     size : str
         The parameter that says how many of its problems a study takes.
     layout : str
-        Its files where it is published, or in ``data_dir``.
-    read : function of Files, languages and a number
+        Its files where it is published, or in ``data_dir``; see ``layout_in``.
+    read : function of Files, layout, languages and a number
         Reads that many of its problems, from the first on, in every language; all for None.
     scores : str
         The file in the folder of its stage that has the scores by problem.
@@ -38,6 +40,8 @@ class TestSet:
         The languages that the paper's abstract averages it over.
     micro, published : str
         What differs from the paper's set-up, in the micro world and with the published data.
+    corrected : str
+        The same where a study takes a corrected edition; see ``published_in``.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a class of tests
@@ -46,26 +50,36 @@ class TestSet:
     title: str
     size: str
     layout: str
-    read: Callable[[Files, Sequence[str], int | None], DataSet]
+    read: Callable[[Files, str, Sequence[str], int | None], DataSet]
     scores: str
     column: str
     paper_metric: str
     claim_over: Literal["all", "trained"]
     micro: str
     published: str
+    corrected: str = ""
+
+    def published_in(self, mgsm_set: str) -> str:
+        """What differs from the paper's set-up with the published data, or with a corrected edition of them."""
+        return self.corrected if self.corrected and mgsm_set == "rev2" else self.published
+
+    def layout_in(self, params: DataParams) -> str:
+        """Its files in a study, which may take a corrected edition of them."""
+        return MGSM_REV2 if self.layout == MGSM and params.mgsm_set == "rev2" else self.layout
 
 
-def read_mgsm(files: Files, languages: Sequence[str], limit: int | None) -> DataSet:
-    """MGSM's problems, with their gold numbers."""
+def read_mgsm(files: Files, layout: str, languages: Sequence[str], limit: int | None) -> DataSet:
+    """MGSM's problems, with their gold numbers: of the paper's files, or of MGSM-Rev2's."""
 
     def record(row: Row, position: int, lang: str) -> Prompt:
-        question, gold = row.text("query"), row.number("response")
+        question = row.text(row.key("question", "query"))
+        gold = row.number(row.key("answer_number", "answer", "response"))
         return problem_of(f"mgsm-{position:04d}", lang, "mgsm", question, gold, files.problem_prefix)
 
-    return aligned(files, MGSM, languages, record, slice(limit))
+    return first_rows(aligned(files, layout, languages, record), limit)
 
 
-def read_x_alpacaeval(files: Files, languages: Sequence[str], limit: int | None) -> DataSet:
+def read_x_alpacaeval(files: Files, layout: str, languages: Sequence[str], limit: int | None) -> DataSet:
     """X-AlpacaEval's instructions, with reference answers in the languages that have them."""
     answered = [lang for lang in languages if lang in languages_published(ALPACA_REFERENCES, files.data_dir)]
     references = {lang: files.rows(ALPACA_REFERENCES, lang) for lang in answered}
@@ -84,7 +98,7 @@ def read_x_alpacaeval(files: Files, languages: Sequence[str], limit: int | None)
             made["reference"] = answer.text("output")
         return made
 
-    return aligned(files, ALPACA_PROMPTS, languages, record, slice(limit))
+    return first_rows(aligned(files, layout, languages, record), limit)
 
 
 TEST_SETS: dict[str, TestSet] = {
@@ -103,6 +117,9 @@ TEST_SETS: dict[str, TestSet] = {
             micro="word problems come from templates (paper: MGSM's 250). The paper's ja, th, zh and bn have no"
             " counterpart.",
             published="the problems are the paper's, the number extractor is ours, the prompt follows the paper's"
+            " description.",
+            corrected="the problems are MGSM-Rev2's (Peter et al. 2025), in which translations and questions were"
+            " corrected (paper: MGSM as it was), the number extractor is ours, the prompt follows the paper's"
             " description.",
         ),
         TestSet(

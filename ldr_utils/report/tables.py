@@ -41,7 +41,7 @@ MICRO = {name: test.micro for name, test in TEST_SETS.items()} | {
     "premise": "scores come from a rubric (paper: GPT-4). The paper has no figures for M1.",
     "mt_bench": MT_BENCH,
 }
-PUBLISHED = {name: test.published for name, test in TEST_SETS.items()} | {
+PUBLISHED = {
     "premise": "the judge scores from 0 to 10 in our own wording. The paper has no figures for M1.",
     "mt_bench": MT_BENCH,
 }
@@ -197,7 +197,9 @@ def deviations(values: Mapping[str, Any]) -> dict[str, str]:
     judge = f", judge `{' '.join(str(values[key]) for key in ('judge', 'judge_model') if values.get(key))}`"
     if values.get("judge_protocol") == "alpaca_eval":
         judge += " asked by AlpacaEval's published protocol (its prompt, one order a case)"
-    found = MICRO if source == "micro" else PUBLISHED
+    edition = str(values.get("mgsm_set", "mgsm"))
+    published = {name: test.published_in(edition) for name, test in TEST_SETS.items()} | PUBLISHED
+    found = MICRO if source == "micro" else published
     return {name: f"*Deviates:* {model}{judge if name in JUDGED else ''}; {line}" for name, line in found.items()}
 
 

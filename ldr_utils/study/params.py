@@ -173,16 +173,22 @@ class IterationParams(Common):
 class DataParams(IterationParams):
     """01_data."""
 
-    source: Source = param("micro", "micro (generated) or published (Alpagasus or GSM8K, MGSM, X-AlpacaEval)")
+    source: Source = param("micro", "micro (generated), or published (test sets, and prompts published or your own)")
     data_dir: PathText = param(
         "", "published only: a folder of the files (ldr_utils/data/files.py); empty downloads them"
     )
-    train_set: Literal["alpagasus", "gsm8k"] = param(
-        "alpagasus", "published only: train on alpagasus (instructions) or gsm8k (word problems)"
+    train_set: Annotated[PathText, Field(min_length=1)] = param(
+        "alpagasus", "published only: alpagasus, gsm8k (word problems), ultrafeedback or a folder of prompts"
+    )
+    translate_prompts: PathText = param(
+        "", "published only: self (M0) or a model: translates the prompts that languages lack"
     )
     prompts_per_iteration: Rows = param(200, "training prompts an iteration (paper: 1,000)")
     arithmetic_share: Share = param(
         0.6, "micro only: share of word problems among the training prompts (paper: all or none)"
+    )
+    mgsm_set: Literal["mgsm", "rev2"] = param(
+        "mgsm", "published only: mgsm (as in the paper) or rev2 (MGSM-Rev2, corrected in 2025)"
     )
     mgsm_problems: Rows = param(150, "word problems in the test set (all of MGSM: 250)")
     alpaca_prompts: Rows = param(100, "instructions in the test set (all of X-AlpacaEval: 805)")
@@ -191,9 +197,10 @@ class DataParams(IterationParams):
     @model_validator(mode="after")
     def _keys_belong_to_the_source(self) -> Self:
         """A notebook is always given every key, so that only a value other than the default shows what was meant."""
-        of_other = {"micro": ["data_dir", "train_set", "problem_prefix"], "published": ["arithmetic_share"]}[
-            self.source
-        ]
+        of_other = {
+            "micro": ["data_dir", "train_set", "translate_prompts", "mgsm_set", "problem_prefix"],
+            "published": ["arithmetic_share"],
+        }[self.source]
         for key in of_other:
             if getattr(self, key) != DataParams.model_fields[key].default:
                 raise ValueError(f"{key}: has no meaning with source: {self.source}; remove it or change source")
