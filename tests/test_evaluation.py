@@ -75,7 +75,7 @@ def test_score_mgsm_by_hand() -> None:
     responses: list[Any] = [
         {"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers
     ]
-    found = score_mgsm(responses, LANGUAGES)
+    found = score_mgsm(responses)
     assert list(zip(found["id"], found["lang"], strict=True)) == [(i, lang) for i, lang, *_ in answers]
     got = list(found[list(MGSM_METRICS)].itertuples(index=False, name=None))
     assert got == [expected for *_, expected in answers]
@@ -83,8 +83,8 @@ def test_score_mgsm_by_hand() -> None:
 
 def test_level_is_passed_on_where_there_is_one() -> None:
     record: Any = {"id": "1", "lang": "en", "gold": "7", "response": "7"}
-    assert score_mgsm([record | {"level": 3}], LANGUAGES)["level"][0] == 3
-    assert score_mgsm([record], LANGUAGES)["level"][0] is None
+    assert score_mgsm([record | {"level": 3}])["level"][0] == 3
+    assert score_mgsm([record])["level"][0] is None
 
 
 def scores(**columns: list[float]) -> pd.DataFrame:
@@ -171,11 +171,12 @@ def test_a_figure_that_is_no_plain_mean_has_rows_in_the_same_order() -> None:
 
 def test_length_controlled_rows() -> None:
     params = common(["en", "es"], ["sw"])
-    spanish = {"preference": [1.0, 0.0, 0.5, 1.0], "length_difference": [10, -4, 3, -20]}
+    ids, spanish = list("abcdefgh"), {"preference": [1.0, 0.0, 0.5, 1.0] * 2}
+    spanish["length_difference"] = [10, -4, 3, -20, -8, 5, 7, 9]
     parts = [
-        pd.DataFrame({"id": list("abcd"), "lang": "en", "preference": [1.0, 1.0, 0.0, 0.0], "length_difference": 0}),
-        pd.DataFrame({"id": list("abcd"), "lang": "es"} | spanish),
-        pd.DataFrame({"id": list("abcd"), "lang": "sw", "preference": 0.0, "length_difference": [1, 2, 3, 4]}),
+        pd.DataFrame({"id": ids, "lang": "en", "preference": [1.0, 0.0] * 4, "length_difference": 0}),
+        pd.DataFrame({"id": ids, "lang": "es"} | spanish),
+        pd.DataFrame({"id": ids, "lang": "sw", "preference": 0.0, "length_difference": range(8)}),
     ]
     found = length_controlled_rows(pd.concat(parts), params, resamples=20)
     values = {(r["lang"], r["split"]): r["value"] for r in found}
@@ -190,7 +191,7 @@ def test_length_controlled_rows() -> None:
             ("avg", "all"): (0.5 + es) / 3,
         }
     )
-    assert all(list(row) == COLUMNS and row["n"] == 4 for row in found)
+    assert all(list(row) == COLUMNS and row["n"] == 8 for row in found)
     assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found)
 
 

@@ -22,7 +22,7 @@ from ldr_utils.policy.backends import open_generator, settle_backend
 from ldr_utils.policy.generate import answer
 from ldr_utils.policy.load import load_chat, settings_of
 from ldr_utils.report.gains import corrected, step_gains
-from ldr_utils.scores import answers, mgsm, x_alpacaeval
+from ldr_utils.scores import answers, mgsm, words, x_alpacaeval
 from ldr_utils.scores.rows import wide, write_rows
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
@@ -137,7 +137,7 @@ def _answers(params: EvaluateParams, run: Run, model: Released, tests: Mapping[s
     say(f"answers; {model.source}")
     with open_generator(asked, asked.t) as generator:
         found = {name: answer(generator, prompts, stage.folder / name) for name, prompts in tests.items()}
-    checks = pd.concat([answers.check_responses(kept, params.all_languages) for kept in found.values()])
+    checks = pd.concat([answers.check_responses(kept) for kept in found.values()])
     headline = f"{len(checks)} answers, {answers.headline(checks)}"
     stage.finish(headline, model=model.source, **answers.rates(checks))
     say(headline)
@@ -173,7 +173,7 @@ def _named(model: str, models: list[Released]) -> str:
 
 def _mgsm(params: EvaluateParams, folder: Path, k: int, responses: dict[str, list[Response]]) -> list[dict[str, Any]]:
     flat = [record for records in responses.values() for record in records]
-    scores = mgsm.score_mgsm(flat, params.all_languages)
+    scores = mgsm.score_mgsm(flat)
     _write(scores, folder / "mgsm" / TEST_SETS["mgsm"].scores)
     return mgsm.result_rows(scores, MgsmParams(**params.for_notebook("07_mgsm"), t=k))
 
@@ -186,7 +186,7 @@ def _x_alpacaeval(
     responses: dict[str, list[Response]],
     rivals: Mapping[int, dict[str, list[Response]]],
 ) -> list[dict[str, Any]]:
-    checks = answers.check_responses(responses, params.all_languages)
+    checks = answers.check_responses(responses)
     with_reference = sets.referenced(responses)
     verdicts = x_alpacaeval.against_reference(judge, with_reference)
     null = x_alpacaeval.against_null(judge, with_reference)
@@ -195,7 +195,8 @@ def _x_alpacaeval(
     for duel in duels.values():
         _write(duel, folder / "x_alpacaeval" / "verdicts_baseline.csv")
     own = AlpacaParams(**params.for_notebook("06_x_alpacaeval"), t=k)
-    return x_alpacaeval.result_rows(verdicts, null, duels, checks, own)
+    rows = x_alpacaeval.result_rows(verdicts, null, duels, checks, own)
+    return rows + words.result_rows(responses, rivals, own)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

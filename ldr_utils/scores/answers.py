@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.languages.identify import off_target
-from ldr_utils.languages.table import LANGUAGES
-from ldr_utils.languages.units import units
+from ldr_utils.languages.identify import line_pass, off_target, undecided, word_pass
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, write_rows
+from ldr_utils.scores.words import is_repetitive
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.records import ByDirection, ByLanguage, Response, Translation
 
-RATES = ("off_target", "truncated", "repetitive")
+LANGUAGE_METRICS = ("off_target", "undecided", "line_pass", "word_pass")
+RATES = ("off_target", "undecided", "truncated", "repetitive")
 
 
-def is_repetitive(text: str, lang: str) -> bool:
-    """Whether more than half of the four-word sequences of ``text`` stand in it more than once.
+def language_checks(text: str, lang: str) -> dict[str, float]:
+    """The ``LANGUAGE_METRICS`` of one answer to a prompt in ``lang``, each 0 or 1.
 
-    Without spaces between words: sequences of characters, half as many as the table's n-gram of eight words has (in
-    Thai that is somewhat more than four words, for its marks are no characters of their own here). Of 3,165 prompts
-    that people wrote in Japanese, Thai and Chinese none is repetitive.
+    NaN where `languages.identify` does not count the answer, as line and word pass rates do not count every one.
     """
-    parts, size = units(text, lang), LANGUAGES[lang].gram // 2
-    sequences = [tuple(parts[k : k + size]) for k in range(len(parts) - size + 1)]
-    if not sequences:
-        return False
-    seen = Counter(sequences)
-    return sum(n for n in seen.values() if n > 1) > len(sequences) / 2
+    found = off_target(text, lang), undecided(text, lang), line_pass(text, lang), word_pass(text, lang)
+    return {
+        metric: float("nan") if value is None else float(value)
+        for metric, value in zip(LANGUAGE_METRICS, found, strict=True)
+    }
 
 
-def check_responses(responses: ByLanguage[Response], languages: list[str]) -> pd.DataFrame:
-    """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``ending`` (in words),
+def check_responses(responses: ByLanguage[Response]) -> pd.DataFrame:
+    """One row a response: ``id``, ``lang``, ``tokens``, the ``LANGUAGE_METRICS``, ``truncated``, ``ending`` (in words),
     ``repetitive``."""
     return pd.DataFrame(
         [
@@ -42,7 +38,7 @@ def check_responses(responses: ByLanguage[Response], languages: list[str]) -> pd
                 "id": r["id"],
                 "lang": lang,
                 "tokens": r["tokens"],
-                "off_target": off_target(r["response"], lang, languages),
+                **language_checks(r["response"], lang),
                 "truncated": not r["finished"],
                 "ending": "ended by itself" if r["finished"] else "cut off",
                 "repetitive": is_repetitive(r["response"], lang),
@@ -69,7 +65,7 @@ def headline(checks: pd.DataFrame) -> str:
     return ", ".join(f"{value:.1%} {name.replace('_', '-')}" for name, value in rates(checks).items())
 
 
-def check_translations(replies: ByDirection[Translation], languages: list[str]) -> pd.DataFrame:
+def check_translations(replies: ByDirection[Translation]) -> pd.DataFrame:
     """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target``, ``length_ratio``."""
     table = []
     for (source, target), records in replies.items():
@@ -82,7 +78,7 @@ def check_translations(replies: ByDirection[Translation], languages: list[str]) 
                     "direction": f"{source} to {target}",
                     "lang": target,
                     "error": parsed.error,
-                    "on_target": None if parsed.error else not off_target(text, target, languages),
+                    "on_target": None if parsed.error else not off_target(text, target),
                     "length_ratio": None if parsed.error else len(text) / max(1, len(record["source"])),
                 }
             )
