@@ -99,19 +99,23 @@ def answered(**texts: list[str]) -> dict[str, list[Any]]:
     return {lang: [{"id": str(k), "response": text} for k, text in enumerate(own)] for lang, own in texts.items()}
 
 
+def rows(found: list[Any]) -> dict[tuple[str, str, str], Any]:
+    assert len(found) == len({(r["metric"], r["lang"], r["split"]) for r in found})
+    return {(r["metric"], r["lang"], r["split"]): (r["value"], r["n"]) for r in found}
+
+
 def test_rows_of_a_model_and_of_two() -> None:
     params = ArmParams(languages=["en", "es"], unseen=["it"], t=1)
     before = answered(en=["one two three four", "a b"], es=["uno dos tres cuatro", "a b"], it=["", ""])
     after = answered(en=["one two three four", "a b"], es=["one two three four", "a b c d e f g h"], it=["uno", "due"])
-    found = pd.DataFrame(result_rows(after, {0: before}, params)).set_index(["metric", "lang", "split"])
-    assert found.loc[("length", "es", "train"), ["value", "n"]].tolist() == [6, 2]
-    assert found.loc[("copied", "es", "train"), ["value", "n"]].tolist() == [0.5, 2]
-    assert "en" not in found.loc["copied"].index.get_level_values("lang")
-    assert set(found.loc["length_ratio", "model"]) == {"M1-vs-M0"}
-    assert found.loc[("length_ratio", "es", "train"), "value"] == pytest.approx(12 / 6)
-    assert found.loc[("length_ratio", "avg", "train"), "value"] == pytest.approx(math.sqrt(2))
-    assert found.loc[("length_ratio", "it", "unseen"), ["value", "low", "high"]].isna().all()
-    assert found.loc[("variety_ratio", "es", "train"), ["value", "n"]].tolist() == [1, 1]
+    found = rows(result_rows(after, {0: before}, params))
+    assert found["length", "es", "train"] == (6, 2)
+    assert found["copied", "es", "train"] == (0.5, 2)
+    assert not {("copied", "en", "train"), ("length", "avg", "train")} & set(found)
+    assert found["length_ratio", "es", "train"] == (pytest.approx(12 / 6), 2)
+    assert found["length_ratio", "avg", "train"] == (pytest.approx(math.sqrt(2)), 2)
+    assert math.isnan(found["length_ratio", "it", "unseen"][0])
+    assert found["variety_ratio", "es", "train"] == (1, 1)
 
 
 def test_rows_of_pairs() -> None:
@@ -121,12 +125,10 @@ def test_rows_of_pairs() -> None:
         {"id": "0", "lang": "en", "chosen": "one two three", "rejected": "one two"},
         {"id": "0", "lang": "en", "chosen": "one two three", "rejected": "one two three four"},
     ]
-    found = pd.DataFrame(pair_rows(pairs, answered(en=["one two three"], es=[""]), params))
-    assert not found.duplicated(["metric", "lang", "split"]).any()
-    values = found.set_index(["metric", "lang", "split"])["value"]
-    assert values["pair_length_ratio", "es", "train"] == pytest.approx(4 / 3)
-    assert values["pair_length_ratio", "en", "train"] == pytest.approx(1)  # 3 to the mean of 2 and 4
-    assert (values["chosen_copied", "es", "train"], values["rejected_copied", "es", "train"]) == (0, 1)
+    found = rows(pair_rows(pairs, answered(en=["one two three"], es=[""]), params))
+    assert found["pair_length_ratio", "es", "train"] == (pytest.approx(4 / 3), 1)
+    assert found["pair_length_ratio", "en", "train"] == (pytest.approx(1), 1)  # 3 to the mean of 2 and 4
+    assert [found[f"{side}_copied", "es", "train"][0] for side in ("chosen", "rejected")] == [0, 1]
     assert pair_rows([], answered(en=[], es=[]), params) == []
 
 
@@ -135,7 +137,7 @@ def test_ratio_by_hand() -> None:
     assert paired_ratio(after[["a"]], before[["a"]]).value == pytest.approx(2)
     assert paired_ratio(after, before).value == pytest.approx(2)
     constant = paired_ratio(after[["b"]], before[["b"]])
-    assert (constant.low, constant.high, constant.n) == (pytest.approx(2), pytest.approx(2), 3)
+    assert [constant.low, constant.high, constant.n] == pytest.approx([2, 2, 3])
     assert math.isnan(paired_ratio(after.head(1), before.head(1)).low)
     assert math.isnan(paired_ratio(after, 0 * before).value)
 
@@ -143,10 +145,10 @@ def test_ratio_by_hand() -> None:
 def test_bounds_of_a_ratio_cover_it() -> None:
     """Lengths of 40 problems, hard in both languages or in none, and 1.25 times as long afterwards."""
     rng, held = np.random.default_rng(8), 0
-    for _ in range(400):
+    for _ in range(1000):
         hard = rng.normal(0, 0.5, (40, 1))
         before = np.exp(3 + hard + rng.normal(0, 0.3, (40, 2)))
         after = 1.25 * np.exp(3 + hard + rng.normal(0, 0.3, (40, 2)))
         found = paired_ratio(pd.DataFrame(after), pd.DataFrame(before))
         held += found.low <= 1.25 <= found.high
-    assert 0.92 < held / 400 < 0.98
+    assert 0.92 < held / 1000 < 0.98

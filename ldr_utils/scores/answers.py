@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.languages.identify import line_pass, off_target, undecided, word_pass
+from ldr_utils.languages.identify import identify, line_pass, off_target, undecided, word_pass
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, write_rows
 from ldr_utils.scores.words import is_repetitive
@@ -66,19 +66,21 @@ def headline(checks: pd.DataFrame) -> str:
 
 
 def check_translations(replies: ByDirection[Translation]) -> pd.DataFrame:
-    """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target``, ``length_ratio``."""
+    """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target`` (missing where the
+    language is undecided), ``length_ratio``."""
     table = []
     for (source, target), records in replies.items():
         for record in records:
             parsed = parse_translation(record["response"])
             text = parsed.text or ""
+            found = identify(text, target)
             table.append(
                 {
                     "id": record["id"],
                     "direction": f"{source} to {target}",
                     "lang": target,
                     "error": parsed.error,
-                    "on_target": None if parsed.error else not off_target(text, target),
+                    "on_target": None if found is None else found == target,
                     "length_ratio": None if parsed.error else len(text) / max(1, len(record["source"])),
                 }
             )
@@ -115,12 +117,12 @@ def write_quality(
     Returns
     -------
     DataFrame
-        ``hit_rate`` (of those with a text) and ``chrf_round_trip`` with intervals, ``length_ratio`` (median) without.
+        ``hit_rate`` (of those whose language is decided) and ``chrf_round_trip`` with intervals, ``length_ratio``
+        (median) without.
     """
     out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
     found = Rows(params, "translation")
-    if len(out):
-        found.add("hit_rate", out, "on_target")
+    found.add("hit_rate", out, "on_target")
     if len(round_trips):
         found.add("chrf_round_trip", round_trips)
     ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}

@@ -7,7 +7,6 @@ two texts that answer the same prompt.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from ldr_utils.languages.prose import prose, sentences
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.languages.units import units
 from ldr_utils.scores.rows import Rows, plain, wide
@@ -25,11 +25,8 @@ from ldr_utils.study.records import ByLanguage, Pair, Response
 
 TASK = "words"
 WINDOW = 6  # n-grams: 48 words in English, the 50 of Covington & McFall in every script
-LEAST = 3  # units with a letter: a shorter piece, such as a name and its number, is the same in every language
+LEAST = 3  # units with a letter: a shorter sentence, such as a name and its number, is the same in every language
 LONGEST_WORD = 40  # characters: what is longer is no word but a loop without spaces, or a URL
-
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_ENDS = re.compile(r"\n+|(?<=[.!?؟।॥])\s+|(?<=[。！？])")  # of lines and sentences; the point of 3.5 ends nothing
 
 
 def sequences(text: str, lang: str) -> list[tuple[str, ...]]:
@@ -97,22 +94,22 @@ def _moving_average(words: Sequence[str], window: int) -> float:
 
 
 def copied(text: str, lang: str, source: str) -> float:
-    """Share of the lines and sentences of a text that stand in ``source``, an answer in another language, too.
+    """Share of the sentences of a text that stand in ``source``, an answer in another language, too; lines end one.
 
-    Case, punctuation and spaces aside. Code, and what has fewer than ``LEAST`` units with a letter, is the same in
-    every language and does not count; NaN where nothing is left.
+    Case, punctuation and numbers aside. What is no language (`languages.prose`), and what has fewer than ``LEAST``
+    units with a letter, is the same in every language and does not count; NaN where nothing is left.
     """
-    theirs = {_key(piece) for piece in _pieces(source)}
-    own = [piece for piece in _pieces(text) if sum(any(map(str.isalpha, u)) for u in units(piece, lang)) >= LEAST]
-    return sum(_key(piece) in theirs for piece in own) / len(own) if own else float("nan")
+    theirs = set(map(_key, sentences(prose(source))))
+    own = [
+        _key(sentence)
+        for sentence in sentences(prose(text))
+        if sum(any(map(str.isalpha, unit)) for unit in units(sentence, lang)) >= LEAST
+    ]
+    return sum(sentence in theirs for sentence in own) / len(own) if own else float("nan")
 
 
-def _pieces(text: str) -> list[str]:
-    return _ENDS.split(_CODE.sub("\n", text))
-
-
-def _key(piece: str) -> str:
-    return "".join(filter(str.isalnum, piece.casefold()))
+def _key(sentence: str) -> str:
+    return "".join(filter(str.isalnum, sentence.casefold()))
 
 
 def result_rows(
