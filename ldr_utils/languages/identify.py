@@ -8,20 +8,24 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldr_utils.languages.prose import prose, sentences
 from ldr_utils.languages.table import LANGUAGES
 
 # Chosen by the rule of benchmarks/identification.py on one half of its texts (docs/languages.md has the other half).
-MARGIN = 6.0  # natural logarithm of how much likelier a language must be than another
+MARGIN = 9.0  # natural logarithm of how much likelier a language must be than another
 LETTERS = 10  # that the model needs
 WORDS = 2  # that must begin in lower case where there are cases: capitals alone may be names
 SCRIPT_LETTERS = 4  # that say which script a text is in: fewer may be a symbol or a unit
 WIDE = 3  # letters that a character of Chinese, Japanese or Korean counts as
-HAN_LETTERS = 10 * WIDE  # without kana: fewer may be Chinese or Japanese
+HAN = 30  # characters without kana: fewer may be Japanese, if none of them tells
+TELLING = 2  # characters that only one of the two writes with
 KANA = 0.1  # share of kana that makes East Asian text Japanese
+OWN = 0.25  # share of the asked language's letters in a text of mostly Latin ones that may be full of names
 LONGEST = 1000  # characters that the model reads
+EAST_ASIAN = ("Hani", "Kana", "Hang")
+_OPENING = "\"'“”„«»‘’‚([{¿¡*_#|-–—"  # what a word may open with
 
 # The languages that FLORES-200 and the model both have, by FLORES code, with the label of the model.
 _FLORES = """
@@ -37,12 +41,12 @@ nl:nld_Latn nn:nno_Latn no:nob_Latn nso:nso_Latn oc:oci_Latn om:gaz_Latn or:ory_
 ps:pbt_Arab pt:por_Latn qu:quy_Latn ro:ron_Latn ru:rus_Cyrl rw:kin_Latn sa:san_Deva si:sin_Sinh sk:slk_Latn
 sl:slv_Latn sn:sna_Latn so:som_Latn sq:als_Latn sr:srp_Cyrl st:sot_Latn sv:swe_Latn sw:swh_Latn ta:tam_Taml
 te:tel_Telu tg:tgk_Cyrl th:tha_Thai tk:tuk_Latn tl:tgl_Latn tr:tur_Latn tt:tat_Cyrl ug:uig_Arab uk:ukr_Cyrl
-ur:urd_Arab uz:uzn_Latn vec:vec_Latn vi:vie_Latn xh:xho_Latn yo:yor_Latn yue:yue_Hant zh:zho_Hans zu:zul_Latn
+ur:urd_Arab uz:uzn_Latn vec:vec_Latn vi:vie_Latn xh:xho_Latn yo:yor_Latn zh:zho_Hans zu:zul_Latn
 """
 LABELS = {flores: label for label, flores in (pair.split(":") for pair in _FLORES.split())}
-# Arabic's spoken varieties, Dari and the two ways to write Chinese are not told apart.
+# Arabic's spoken varieties, Dari, Cantonese and the two ways to write Chinese are not told apart.
 LABELS |= {f"{code}_Arab": "ar" for code in ("acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz")}
-LABELS |= {"prs_Arab": "fa", "zho_Hant": "zh"}
+LABELS |= {"prs_Arab": "fa", "yue_Hant": "zh", "zho_Hant": "zh"}
 
 # Scripts as FLORES-200 writes them, by the word that the Unicode names of their letters begin with.
 _SCRIPTS = {
@@ -72,18 +76,7 @@ def identify(text: str, lang: str | None = None) -> str | None:
         ``lang``, another code of ISO 639 (``und`` for a script without a known language), or None: undecided. A
         language that the model does not know is undecided in its own script.
     """
-    words, script, letters = _reading(text)
-    own = LABELS.get(LANGUAGES[lang].flores) if lang else None
-    if lang and script not in _written_in(LANGUAGES[lang].flores):
-        return _likeliest(words, script)[0] if _is_foreign(words, script, letters) else None
-    if len(_known(script)) == 1 and letters >= SCRIPT_LETTERS:
-        label: str | None = next(iter(_known(script)))
-    else:
-        label = _decided(words, script, own) if _is_enough(words, script, letters) else None
-    label = label or _phrased(words)
-    if lang and own is None:
-        return None
-    return lang if label == own and lang else label
+    return _told(prose(text), lang)
 
 
 def off_target(text: str, lang: str) -> bool:
@@ -103,7 +96,7 @@ def line_pass(text: str, lang: str) -> bool | None:
     ends a line, for an answer of one paragraph may change its language; and lines are left out where they are
     undecided, not where they have fewer than five tokens.
     """
-    found = [identify(sentence, lang) for sentence in sentences(prose(text))]
+    found = [_told(sentence, lang) for sentence in sentences(prose(text))]
     decided = [code == lang for code in found if code is not None]
     return all(decided) if decided else None
 
@@ -133,80 +126,49 @@ def closest(text: str, languages: list[str]) -> str | None:
 def _model() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    model = LanguageIdentifier.from_model_file(MODEL_FILE)
-    model.set_languages(sorted(set(LABELS.values())))
-    return model
+    return LanguageIdentifier.from_model_file(MODEL_FILE)
 
 
-@lru_cache(maxsize=256)
-def _ranked(words: str) -> dict[str, float]:
-    """Log-likelihood of every language, the likeliest first."""
-    return dict(_model().rank(words[:LONGEST]))
+def _told(words: str, lang: str | None) -> str | None:
+    """`identify` of a text that is all prose."""
+    seen = _reading(words)
+    own = LABELS.get(LANGUAGES[lang].flores) if lang else None
+    if lang and seen.script not in _written_in(LANGUAGES[lang].flores):
+        return _likeliest(seen)[0] if _is_foreign(seen, lang) else None
+    if len(_known(seen.script)) == 1 and seen.letters[seen.script] >= SCRIPT_LETTERS:
+        label: str | None = next(iter(_known(seen.script)))
+    elif seen.script == "Hani":
+        label = _chinese_or_japanese(seen.words) or _phrased(seen)
+    else:
+        label = (_decided(seen, own) if _is_enough(seen) else None) or _phrased(seen)
+    if lang and own is None:
+        return None
+    return lang if label == own and lang else label
 
 
-def _likeliest(words: str, script: str) -> list[str]:
-    """Languages written in ``script``, the likeliest first."""
-    return [label for label in _ranked(words) if label in _known(script)] or ["und"]
+class _Reading(NamedTuple):
+    """The words of a text in the script that most of its letters are in, that script, and the letters by script."""
+
+    words: str
+    script: str
+    letters: Counter[str]
 
 
-@cache
-def _known(script: str) -> frozenset[str]:
-    """Languages of the model that are written in ``script``."""
-    return frozenset(label for flores, label in LABELS.items() if script in _written_in(flores))
-
-
-def _decided(words: str, script: str, own: str | None) -> str | None:
-    """The likeliest language, where it is likelier by the margin than the one asked for, or than any other."""
-    first, *others = _likeliest(words, script)
-    rival = own if own and own != first else others[0]
-    return first if _ranked(words)[first] - _ranked(words)[rival] >= MARGIN else None
-
-
-def _phrased(words: str) -> str | None:
-    """The language whose answer phrase stands in a text that is too short for the model."""
-    spoken = {
-        LABELS.get(record.flores)
-        for record in LANGUAGES.values()
-        for phrase in record.answer_phrases
-        if phrase[-1].isalpha() and phrase.casefold() in words.casefold()
-    }
-    return spoken.pop() if len(spoken) == 1 else None
-
-
-def _is_foreign(words: str, script: str, letters: int) -> bool:
-    """Whether enough of the text is in a script to say that; Latin letters stand for names and units everywhere."""
-    return _is_enough(words, script, letters) if script == "Latn" else letters >= SCRIPT_LETTERS
-
-
-def _is_enough(words: str, script: str, letters: int) -> bool:
-    """Whether the text has something for the model to judge by."""
-    if script == "Hani":
-        return letters >= HAN_LETTERS
-    return letters >= LETTERS and sum(word[0] == word[0].lower() for word in _bare(words)) >= WORDS
-
-
-def _bare(words: str) -> list[str]:
-    stripped = (word.lstrip("\"'“”„«»‘’([{¿¡*_#-–—") for word in words.split())
-    return [word for word in stripped if word and word[0].isalpha()]
-
-
-@lru_cache(maxsize=256)
-def _reading(text: str) -> tuple[str, str, int]:
-    """The words of a text in the script that most of its letters are in, that script, and how many letters they are."""
-    words = unicodedata.normalize("NFKC", prose(text))
-    counts = Counter(script for char in words if (script := _script(char)))
-    for script in ("Hani", "Kana", "Hang"):
-        counts[script] *= WIDE
-    east, kana = counts["Hani"] + counts["Kana"], counts.pop("Kana")
-    if east and kana >= KANA * east:
-        counts["Jpan"] = east
-        counts.pop("Hani")
-    if not counts.total():
-        return "", "", 0
-    script, letters = counts.most_common(1)[0]
-    group = {"Hani", "Kana"} if script in ("Hani", "Jpan") else {script}
-    kept = "".join(char if _script(char) in (group | {""}) else " " for char in words)
-    return " ".join(kept.split()), script, letters
+@lru_cache(maxsize=1024)
+def _reading(words: str) -> _Reading:
+    words = unicodedata.normalize("NFKC", words)
+    letters: Counter[str] = Counter()
+    for char, count in Counter(words).items():
+        letters[_script(char)] += count * (WIDE if _script(char) in EAST_ASIAN else 1)
+    letters.pop("", None)
+    if letters.keys() & {"Hani", "Kana"}:
+        kana, han = letters.pop("Kana", 0), letters.pop("Hani", 0)
+        letters["Jpan" if kana >= KANA * (kana + han) else "Hani"] = kana + han
+    script = max(letters, key=letters.__getitem__, default="")
+    if len(letters) > 1:
+        own = {"Hani", "Kana"} if script in ("Hani", "Jpan") else {script}
+        words = "".join(char if _script(char) in own | {""} else " " for char in words)
+    return _Reading(words, script, letters)
 
 
 @lru_cache(maxsize=4096)
@@ -219,3 +181,83 @@ def _script(char: str) -> str:
 def _written_in(flores: str) -> set[str]:
     script = flores[4:]
     return _WRITTEN_IN.get(script, {script})
+
+
+@cache
+def _known(script: str) -> frozenset[str]:
+    """Languages of the model that are written in ``script``."""
+    return frozenset(label for flores, label in LABELS.items() if script in _written_in(flores))
+
+
+@lru_cache(maxsize=1024)
+def _ranked(words: str) -> dict[str, float]:
+    """Log-likelihood of every language, the likeliest first."""
+    return dict(_model().rank(words[:LONGEST]))
+
+
+def _likeliest(seen: _Reading) -> list[str]:
+    """Languages written in the script of a text, the likeliest first."""
+    return [label for label in _ranked(seen.words) if label in _known(seen.script)] or ["und"]
+
+
+def _decided(seen: _Reading, own: str | None) -> str | None:
+    """The likeliest language, where it is likelier by the margin than the one asked for, or than any other."""
+    first, *others = _likeliest(seen)
+    rival = own if own and own != first else others[0]
+    ranked = _ranked(seen.words)
+    return first if ranked[first] - ranked[rival] >= MARGIN else None
+
+
+def _chinese_or_japanese(words: str) -> str | None:
+    """Which of the two is written with these characters, all or almost all of them Chinese ones.
+
+    The model cannot tell: Japanese without kana is Chinese to it.
+    """
+    homes = Counter(map(_home, words))
+    telling = {lang for lang in ("zh", "ja") if homes[lang] >= TELLING}
+    if not telling and homes.total() - homes[""] >= HAN:
+        return "zh"
+    return telling.pop() if len(telling) == 1 else None
+
+
+@lru_cache(maxsize=4096)
+def _home(char: str) -> str:
+    """The language whose standard sets of characters alone have this one; ``both``, or empty for what is no letter."""
+    if not char.isalpha():
+        return ""
+    if not _is_in(char, "shift_jis"):
+        return "zh"
+    return "both" if _is_in(char, "gb2312") or _is_in(char, "big5") else "ja"
+
+
+def _is_in(char: str, encoding: str) -> bool:
+    return char.encode(encoding, "ignore") != b""
+
+
+def _phrased(seen: _Reading) -> str | None:
+    """The language whose answer phrase stands in a text that tells the model too little."""
+    words = seen.words.casefold()
+    spoken = {
+        LABELS.get(record.flores)
+        for record in LANGUAGES.values()
+        if any(phrase[-1].isalpha() and phrase.casefold() in words for phrase in record.answer_phrases)
+    }
+    return spoken.pop() if len(spoken) == 1 else None
+
+
+def _is_foreign(seen: _Reading, lang: str) -> bool:
+    """Whether a text says that it is not in the script of ``lang``.
+
+    Latin letters stand for names and terms in every script: they must be enough to judge by, and most of the text.
+    """
+    if seen.script != "Latn":
+        return seen.letters[seen.script] >= SCRIPT_LETTERS
+    own = sum(seen.letters[script] for script in _written_in(LANGUAGES[lang].flores))
+    return _is_enough(seen) and own < OWN * seen.letters.total()
+
+
+def _is_enough(seen: _Reading) -> bool:
+    """Whether a text has something for the model to judge by."""
+    words = (word.lstrip(_OPENING) for word in seen.words.split())
+    lower = sum(1 for word in words if word and word[0].isalpha() and not word[0].isupper())
+    return seen.letters[seen.script] >= LETTERS and lower >= WORDS

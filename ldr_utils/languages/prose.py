@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_NAME = r"[^\W\d_]+"
+_START = r"(?<![A-Za-z\d])"  # of a word in Latin letters; one of Chinese may stand before it without a space
+_NAME = r"[^\W\d_]++"
 _OPERATOR = r"(?:[ ]\*[ ]|[=+^×÷≈≤≥])"
 _NO_PROSE = tuple(
     re.compile(pattern, re.MULTILINE)
@@ -14,14 +15,16 @@ _NO_PROSE = tuple(
         r"\$(?=\S)[^$\n]*?(?<=\S)\$(?!\d)",  # ... within a line, told from two prices as pandoc does
         r"\\[A-Za-z]+\*?(?:\{[^{}\n]*\})*",
         r"<[^<>\n]{1,80}>",  # tags, and calculations as GSM8K marks them
-        r"\w+://\S+|\bwww\.\S+|\S+@\S+|(?:[\w~.-]*[/\\]){2,}[\w.-]*|\b[\w-]+\.[a-z]{2,4}\b(?!\.)",  # addresses, files
+        rf"{_START}(?:[a-z]++://|www\.|[A-Za-z\d.+-]++@)[!-~]+",  # addresses
+        r"(?<![!-~])(?:[\w~.-]*+[/\\]){2,}[\w.-]*",  # paths
+        rf"{_START}[A-Za-z\d-]++\.[a-z]{{2,4}}(?![.\w])",  # hosts and files
         r"^\s*(?:import \w|from \w+ import |#!|#include|//).*$",  # lines of code outside of a block
         r"^(?=.*[(){}\[\]=]).*[;{}]\s*$",
         r"^\s*(?:def|class|for|while|if|elif|return|print|function|const|let|var|public|SELECT)\b.*[(=].*$",
-        r"[A-Za-z_.]+\(\S*|\w*_\w*|\b[a-z]+[A-Z]\w*",  # calls and names of a program
+        rf"{_START}(?:[A-Za-z_.]++\([!-~]*|[A-Za-z\d]*+_\w*|[a-z]++[A-Z]\w*)",  # calls and names of a program
         r"^\s*[*+-]\s",  # a bullet is no operator
-        rf"{_NAME}[ ]?{_OPERATOR}|{_OPERATOR}[ ]?{_NAME}(?!\S)",  # terms of a formula
-        r"[A-Za-z°%€$£]*\d(?:[A-Za-z\d.,:%°²³€$£-]*[A-Za-z\d%°²³€$£])?(?:\s[A-Za-z]{1,3}\b)?",  # numbers with units
+        rf"\b{_NAME}[ ]?{_OPERATOR}|{_OPERATOR}[ ]?{_NAME}(?!\S)",  # terms of a formula
+        rf"{_START}[A-Za-z°%€$£]*+\d(?:[A-Za-z\d.,:%°²³€$£-]*[A-Za-z\d%°²³€$£])?(?:\s[A-Za-z]{{1,3}}\b)?",  # numbers with units
     )
 )
 _SENTENCE_END = re.compile(r"\n|(?<=[.!?…])\s|(?<=[。！？।॥])")
