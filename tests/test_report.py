@@ -115,12 +115,15 @@ def test_what_may_have_been_rewarded_is_read_off_the_intervals() -> None:
         parts += [spoken(metric, "M2", last), spoken(metric, "M0", first)]
     found = rewarded.table(pd.concat([*parts, spoken("length_ratio", "M1-vs-M0", 9.0)]), 2)
     text = rewarded.said(found)
-    assert "**length**: chosen / rejected (M0) 1.30 (1.20 to 1.40), M2 / M0 1.20 (1.10 to 1.30)." in text
-    assert "chosen sides in length (more), lines copied from the dominant answer (less): a judge" in text
+    assert "- **length**: chosen / rejected (M0) 1.300 (1.200 to 1.400), M2 / M0 1.200 (1.100 to 1.300)\n" in text
+    assert "chosen sides in length (more), lines copied from the dominant answer (less): where a judge" in text
     assert "In none of these" in rewarded.said(found[found["measure"] == "repetition"])
     assert "no words" in rewarded.said(found.head(0))
     panels = figures.words(found[found["lang"] != "avg"], "t").axes
-    assert [axes.get_title() for axes in panels] == [*rewarded.RATIOS.values(), *rewarded.SHARES.values()]
+    assert [axes.get_title().replace("\n", " ") for axes in panels] == [
+        *rewarded.RATIOS.values(),
+        *rewarded.SHARES.values(),
+    ]
 
 
 def test_win_rates_that_no_length_control_could_be_had_of_are_named() -> None:

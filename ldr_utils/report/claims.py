@@ -169,10 +169,10 @@ def significance_markdown(table: pd.DataFrame) -> str:
     """One row a comparison, one column a language; words tell what is significant."""
     said = table["shown"].replace("no", "n.s.").tolist()
     text = [f"{ours:+.1f} {word}" for ours, word in zip(table["ours"].tolist(), said, strict=True)]
-    shown = table.assign(text=text).pivot_table(
-        index=["task", "metric", "step"], columns="lang", values="text", aggfunc="first", sort=False
-    )
-    return markdown(shown.fillna("").reset_index())
+    keys = ["task", "metric", "step"]
+    shown = table.assign(text=text).pivot_table(index=keys, columns="lang", values="text", aggfunc="first", sort=False)
+    in_order = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True)))
+    return markdown(shown.fillna("").loc[in_order].reset_index())
 
 
 def risen(table: pd.DataFrame) -> str:

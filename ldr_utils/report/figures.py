@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -345,7 +346,7 @@ def stacked(results: pd.DataFrame, metrics: Mapping[str, str], title: str, ylabe
     handles += [Patch(**grey), Patch(**grey, alpha=0.45, hatch="////")]
     axes.legend(handles, [*labels, *metrics.values()], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set(title=title, ylabel=ylabel, xticks=range(len(languages)), xticklabels=languages)
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1.03 * axes.get_ylim()[1])
     axes.grid(axis="x", visible=False)
     return figure
 
@@ -368,9 +369,10 @@ def words(table: pd.DataFrame, title: str) -> Figure:
             axes.errorbar(rows["value"], y, xerr=bounds, elinewidth=0.9, label=name, **drawn)
         if own["ratio"].any():
             axes.axvline(1, color="#555555", linewidth=1)
-        axes.set(title=measure, yticks=range(len(languages)), yticklabels=languages)
+        label = "ratio (1: no difference)" if own["ratio"].any() else "share"
+        axes.set(title=fill(measure, 22), xlabel=label, yticks=range(len(languages)), yticklabels=languages)
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False, fontsize=9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=9)
     panels[0][0].set_ylim(len(languages) - 0.5, -0.5)  # shared: once turns all panels
     figure.suptitle(title, fontweight="bold", fontsize=12)
     figure.tight_layout()

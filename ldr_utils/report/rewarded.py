@@ -44,7 +44,7 @@ def table(results: pd.DataFrame, last: int) -> pd.DataFrame:
 def said(rows: pd.DataFrame) -> str:
     """``table`` in words, on average over the languages trained on, and whether the last model followed the pairs."""
     average = rows[(rows["lang"] == "avg") & (rows["split"] == "train")].dropna(subset=["low"])
-    texts = [f"{r.whose} {r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in average.itertuples()]
+    texts = [f"{r.whose} {r.value:.3f} ({r.low:.3f} to {r.high:.3f})" for r in average.itertuples()]
     shown = average.assign(text=texts).groupby("measure", sort=False)["text"].agg(", ".join)
     if shown.empty:
         return "*This run measured no words.*"
@@ -54,12 +54,12 @@ def said(rows: pd.DataFrame) -> str:
         if pairs == models != "":
             followed.append(f"{measure} ({pairs})")
     end = (
-        f"The last model went the way of the chosen sides in {', '.join(followed)}: a judge may reward that in place of"
-        " a better answer, and a win rate is to be read with it."
+        f"The last model went the way of the chosen sides in {', '.join(followed)}: where a judge likes that for"
+        " itself, it is part of the win rate."
         if followed
         else "In none of these did the last model clearly go the way of the chosen sides."
     )
-    return f"{'. '.join(f'**{measure}**: {text}' for measure, text in shown.items())}. {end}"
+    return "\n".join(f"- **{measure}**: {text}" for measure, text in shown.items()) + f"\n\n{end}"
 
 
 def _way(rows: pd.DataFrame) -> str:
