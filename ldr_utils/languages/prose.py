@@ -18,13 +18,15 @@ _NO_PROSE = tuple(
         rf"{_START}(?:[a-z]++://|www\.|[A-Za-z\d.+-]++@)[!-~]+",  # addresses
         r"(?<![!-~])(?:[\w~.-]*+[/\\]){2,}[\w.-]*",  # paths
         rf"{_START}[A-Za-z\d-]++\.[a-z]{{2,4}}(?![.\w])",  # hosts and files
-        r"^\s*(?:import \w|from \w+ import |#!|#include|//).*$",  # lines of code outside of a block
+        r"^\s*(?:import \w|from \w+ import |#!|#include|//|(?:pip|git|npm|sudo|conda|docker) ).*$",  # lines of code
+        r"^\s*return [\w.\[\]]+;?\s*$",
         r"^(?=.*[(){}\[\]=]).*[;{}]\s*$",
-        r"^\s*(?:def|class|for|while|if|elif|return|print|function|const|let|var|public|SELECT)\b.*[(=].*$",
+        r"^\s*(?:def|class|for|while|if|elif|return|print|function|const|let|var|public|SELECT)\b(?:.*[(=].*|.*:\s*)$",
         rf"{_START}(?:[A-Za-z_.]++\([!-~]*|[A-Za-z\d]*+_\w*|[a-z]++[A-Z]\w*)",  # calls and names of a program
         r"^\s*[*+-]\s",  # a bullet is no operator
         rf"\b{_NAME}[ ]?{_OPERATOR}|{_OPERATOR}[ ]?{_NAME}(?!\S)",  # terms of a formula
-        rf"{_START}[A-Za-z°%€$£]*+\d(?:[A-Za-z\d.,:%°²³€$£-]*[A-Za-z\d%°²³€$£])?(?:\s[A-Za-z]{{1,3}}\b)?",  # numbers with units
+        # numbers and their units
+        rf"{_START}[A-Za-z°%€$£]*+\d(?:[A-Za-z\d.,:%°²³€$£-]*[A-Za-z\d%°²³€$£])?(?:\s[A-Za-z]{{1,3}}\b)?",
     )
 )
 _SENTENCE_END = re.compile(r"\n|(?<=[.!?…])\s|(?<=[。！？।॥])")
