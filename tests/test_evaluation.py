@@ -62,23 +62,26 @@ def added(metric: str, table: pd.DataFrame, params: ArmParams, task: str = "mgsm
 def test_score_mgsm_by_hand() -> None:
     spanish = "Al principio Ana tiene 12 libros. Después quedan 5. La respuesta es 7."
     german = "Am Anfang hat Anna 12 Bücher. Danach bleiben 5 übrig. Die Antwort ist 7."
-    answers = [  # accuracy, accuracy_phrase, off_target, no_answer
-        ("1", "es", "7", spanish, (1.0, 1.0, 0.0, 0.0)),
-        ("2", "es", "8", spanish, (0.0, 0.0, 0.0, 0.0)),
-        ("3", "es", "7", german, (1.0, 0.0, 1.0, 0.0)),  # a German phrase is none in Spanish
-        ("4", "es", "-7", spanish.replace("es 7", "es -7"), (1.0, 1.0, 0.0, 0.0)),
-        ("1", "de", "7", "Das weiß ich leider wirklich nicht.", (0.0, 0.0, 0.0, 1.0)),
-        ("2", "de", "7", "", (0.0, 0.0, 0.0, 1.0)),
-        ("3", "de", "7", "7", (1.0, 0.0, 0.0, 0.0)),
-        ("4", "de", "7", f"{german} Das sind 9 Tage.", (1.0, 1.0, 0.0, 0.0)),
+    answers = [  # accuracy, lc_accuracy, accuracy_phrase, off_target, undecided, no_answer
+        ("1", "es", "7", spanish, (1, 1, 1, 0, 0, 0)),
+        ("2", "es", "8", spanish, (0, 0, 0, 0, 0, 0)),
+        ("3", "es", "7", german, (1, 0, 0, 1, 0, 0)),  # a German phrase is none in Spanish
+        ("4", "es", "-7", spanish.replace("es 7", "es -7"), (1, 1, 1, 0, 0, 0)),
+        ("1", "de", "7", "Das weiß ich leider wirklich nicht.", (0, 0, 0, 0, 0, 1)),
+        ("2", "de", "7", "", (0, 0, 0, 0, 1, 1)),
+        ("3", "de", "7", "7", (1, 1, 0, 0, 1, 0)),  # of no language, so not of another
+        ("4", "de", "7", f"{german} Das sind 9 Tage.", (1, 1, 1, 0, 0, 0)),
     ]
     responses: list[Any] = [
         {"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers
     ]
     found = score_mgsm(responses)
     assert list(zip(found["id"], found["lang"], strict=True)) == [(i, lang) for i, lang, *_ in answers]
-    got = list(found[list(MGSM_METRICS)].itertuples(index=False, name=None))
+    counted = [metric for metric in MGSM_METRICS if not metric.endswith("_pass")]
+    got = list(found[counted].itertuples(index=False, name=None))
     assert got == [expected for *_, expected in answers]
+    assert found["line_pass"].fillna(-1).tolist() == [1, 1, 0, 1, 1, -1, -1, 1]
+    assert found["word_pass"].isna().all()  # in a script of their own languages show foreign words, in Latin not
 
 
 def test_level_is_passed_on_where_there_is_one() -> None:
@@ -171,11 +174,12 @@ def test_a_figure_that_is_no_plain_mean_has_rows_in_the_same_order() -> None:
 
 def test_length_controlled_rows() -> None:
     params = common(["en", "es"], ["sw"])
-    spanish = {"preference": [1.0, 0.0, 0.5, 1.0], "length_difference": [10, -4, 3, -20]}
+    ids, spanish = list("abcdefgh"), {"preference": [1.0, 0.0, 0.5, 1.0] * 2}
+    spanish["length_difference"] = [10, -4, 3, -20, -8, 5, 7, 9]
     parts = [
-        pd.DataFrame({"id": list("abcd"), "lang": "en", "preference": [1.0, 1.0, 0.0, 0.0], "length_difference": 0}),
-        pd.DataFrame({"id": list("abcd"), "lang": "es"} | spanish),
-        pd.DataFrame({"id": list("abcd"), "lang": "sw", "preference": 0.0, "length_difference": [1, 2, 3, 4]}),
+        pd.DataFrame({"id": ids, "lang": "en", "preference": [1.0, 0.0] * 4, "length_difference": 0}),
+        pd.DataFrame({"id": ids, "lang": "es"} | spanish),
+        pd.DataFrame({"id": ids, "lang": "sw", "preference": 0.0, "length_difference": range(8)}),
     ]
     found = length_controlled_rows(pd.concat(parts), params, resamples=20)
     values = {(r["lang"], r["split"]): r["value"] for r in found}
@@ -190,7 +194,7 @@ def test_length_controlled_rows() -> None:
             ("avg", "all"): (0.5 + es) / 3,
         }
     )
-    assert all(list(row) == COLUMNS and row["n"] == 4 for row in found)
+    assert all(list(row) == COLUMNS and row["n"] == 8 for row in found)
     assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found)
 
 

@@ -225,7 +225,7 @@ def test_flips_are_not_known_where_one_order_is_asked(alpaca_eval: Path, tmp_pat
     verdicts = verdicts.assign(id=list("abcd"), lang="en", length_difference=6)
     assert verdicts["flip"].isna().all()
     assert verdict_table(verdicts, verdicts, ["en"])["flip_rate"].isna().all()
-    checks = verdicts[["id", "lang"]].assign(off_target=0.0)
+    checks = verdicts[["id", "lang"]].assign(off_target=0.0, undecided=0.0, line_pass=1.0, word_pass=float("nan"))
     rows = result_rows(verdicts, verdicts, {}, checks, AlpacaParams(languages=["en", "de"], unseen=[]))
     assert "flip_rate" not in {row["metric"] for row in rows}
 

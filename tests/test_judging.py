@@ -18,6 +18,7 @@ from ldr_utils.scores.x_alpacaeval import (
     against_null,
     duel_table,
     length_controlled,
+    length_controlled_rows,
     result_rows,
     verdict_table,
 )
@@ -123,7 +124,7 @@ def newton_intercept(preference: np.ndarray, difference: np.ndarray) -> float:
     return float(1 / (1 + np.exp(-weights[0])))
 
 
-def verdicts(preference: list[float] | np.ndarray, difference: list[float] | np.ndarray) -> pd.DataFrame:
+def verdicts(preference: list[float] | np.ndarray, difference: Sequence[float] | np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"preference": preference, "length_difference": difference})
 
 
@@ -164,10 +165,56 @@ def test_nothing_to_control_for_gives_the_plain_win_rate(
     assert length_controlled(verdicts(preference, difference)) == expected
 
 
-def test_separable_verdicts_stay_finite() -> None:
-    found = length_controlled(verdicts([1.0, 1.0, 0.0, 0.0], [10, 20, -10, -20]))
-    assert math.isfinite(found)
-    assert found == pytest.approx(0.5, abs=1e-3)
+SEPARATED: dict[str, tuple[list[float], list[int]]] = {
+    "completely": ([1.0, 1.0, 1.0, 0.0], [10, 20, 30, -5]),
+    "the shorter one wins": ([0.0, 0.0, 0.0, 1.0], [10, 20, 30, -5]),
+    "but for one length": ([1.0] * 9 + [0.0, 1.0, 0.0], [50] * 9 + [7, 7, -3]),
+    "all but two halves": ([1.0] * 30 + [0.5, 0.5] + [0.0] * 8, [*range(30, 60), 12, 14, *range(-8, 0)]),
+    "nearly sure verdicts": ([0.999] * 60 + [0.001] * 20, [*range(30, 90), *range(-20, 0)]),
+    "two verdicts": ([1.0, 0.0], [5, -4]),
+}
+
+
+@pytest.mark.parametrize(("preference", "difference"), SEPARATED.values(), ids=SEPARATED)
+def test_where_lengths_separate_wins_from_losses_there_is_no_figure(
+    preference: list[float], difference: list[int]
+) -> None:
+    """The fit has no finite optimum, or one that a single verdict decides: any rate would be made up."""
+    assert math.isnan(length_controlled(verdicts(preference, difference)))
+
+
+PREFERENCES = st.lists(st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1), min_size=1, max_size=30)
+
+
+@given(preferences=PREFERENCES, seed=st.integers(0, 99), scale=st.sampled_from([1, 5, 1000]))
+def test_any_verdicts_have_a_rate_or_none(preferences: list[float], seed: int, scale: int) -> None:
+    """Whatever the lengths: a rate; and the plain one where every length has its opposite beside the same verdict."""
+    rng, plain = np.random.default_rng(seed), float(np.mean(preferences))
+    difference = np.round(rng.normal(0, scale, len(preferences)))
+    found = length_controlled(verdicts(preferences, difference))
+    assert math.isnan(found) or 0 <= found <= 1
+    assert length_controlled(verdicts(preferences, np.zeros(len(preferences)))) == plain
+    mirrored = length_controlled(verdicts(preferences * 2, [*difference, *-difference]))
+    assert mirrored == pytest.approx(plain, abs=1e-9)
+
+
+def test_a_language_without_a_figure_says_so_and_leaves_the_others_alone() -> None:
+    """Nor do resamples that separate move the bounds: they are left out."""
+    rng = np.random.default_rng(5)
+    difference = np.round(rng.normal(20, 80, 60))
+    wins = (rng.random(60) < 1 / (1 + np.exp(-difference / 80))).astype(float)
+    ids = [str(k) for k in range(60)]
+    good = verdicts(wins, difference).assign(id=ids, lang="de")
+    bad = verdicts((difference > 0).astype(float), difference).assign(id=ids, lang="en")
+    params = AlpacaParams(languages=["de", "en"], unseen=["es"])
+    rows = pd.DataFrame(length_controlled_rows(pd.concat([good, bad]), params, 40)).set_index(["lang", "split"])
+    alone = pd.DataFrame(length_controlled_rows(good, params, 40)).set_index(["lang", "split"])
+    keys = ["value", "low", "high", "n"]
+    assert rows.loc[("de", "train"), keys].equals(alone.loc[("de", "train"), keys])
+    assert rows["low"].notna().tolist() == [lang == "de" for lang, _ in rows.index]
+    for lang in ("en", "avg"):
+        assert rows.loc[(lang, "train"), ["value", "low", "high"]].isna().all()
+        assert rows.loc[(lang, "train"), "n"] == 60
 
 
 def test_outcome_by_hand() -> None:
@@ -227,7 +274,7 @@ def test_missing_verdicts_leave_the_rates_and_show_in_the_table() -> None:
 
 def test_missing_verdicts_are_neither_wins_nor_losses_in_the_results() -> None:
     verdicts = judged_by_mute()
-    checks = verdicts[["id", "lang"]].assign(off_target=0.0)
+    checks = verdicts[["id", "lang"]].assign(off_target=0.0, undecided=0.0, line_pass=1.0, word_pass=np.nan)
     params = AlpacaParams(languages=["de", "en"], unseen=[], t=1)
     rows = pd.DataFrame(result_rows(verdicts, verdicts, {0: verdicts}, checks, params)).query("lang == 'de'")
     rows = rows.set_index("metric")
@@ -241,7 +288,7 @@ def test_missing_verdicts_are_neither_wins_nor_losses_in_the_results() -> None:
 
 def test_flips_and_lengths_stand_beside_the_win_rate() -> None:
     verdicts = against(BiasedJudge(0.25), prompts(2), ["good", "good"], ["good!!!", "bad"])
-    checks = verdicts[["id", "lang"]].assign(off_target=0.0)
+    checks = verdicts[["id", "lang"]].assign(off_target=0.0, undecided=0.0, line_pass=1.0, word_pass=np.nan)
     found = pd.DataFrame(result_rows(verdicts, verdicts, {}, checks, AlpacaParams(languages=["de", "en"], unseen=[])))
     rows = found.query("lang == 'de'").set_index("metric")
     assert rows.loc["flip_rate", "value"] == 0.5

@@ -12,8 +12,9 @@ from ldr_utils.data.sets import length_table
 from ldr_utils.languages.numbers import extract
 from ldr_utils.languages.table import LANGUAGES, Language, record_of
 from ldr_utils.languages.units import unit_label, units
-from ldr_utils.scores.answers import check_responses, is_repetitive
+from ldr_utils.scores.answers import check_responses
 from ldr_utils.scores.premise import side_lengths
+from ldr_utils.scores.words import is_repetitive
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params, validate
 

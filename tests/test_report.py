@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
 from ldr_utils.commands import compare
 from ldr_utils.data.test_sets import TEST_SETS
-from ldr_utils.report import claims, figures, gains, show, tables
+from ldr_utils.report import claims, figures, gains, rewarded, show, tables
 from ldr_utils.scores.rows import COLUMNS, Rows
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.errors import InputError
@@ -48,8 +49,10 @@ def scored(folder: Path, seed: int = 0, right: int = 1) -> tuple[Run, ReportPara
         scores = {"en": [1.0] * 10, "es": [1.0] * solved + [0.0] * (10 - solved), "it": [0.0] * 10}
         for task, test in TEST_SETS.items():
             flat = [(str(k), lang, x, x) for lang, own in scores.items() for k, x in enumerate(own)]
-            table = [dict(zip(("id", "lang", test.column, "off_target"), row, strict=True)) for row in flat]
-            write_text(run.stage(t, task) / test.scores, pd.DataFrame(table).to_csv(index=False))
+            table = pd.DataFrame(flat, columns=["id", "lang", test.column, "off_target"])
+            table = table.assign(lc_accuracy=table[test.column], undecided=0.0)
+            for file in {test.scores, test.checks}:
+                write_text(run.stage(t, task) / file, table.to_csv(index=False))
     return run, params
 
 
@@ -60,25 +63,83 @@ def test_paper_claims_are_those_of_the_abstract() -> None:
 
 def test_claims_by_hand(tmp_path: Path) -> None:
     run, params = scored(tmp_path)
-    found = claims.claims([run], params).set_index("task")
-    assert found.loc["x_alpacaeval", "ours"] == pytest.approx(40)  # (0 + 80) / 2: en and es
-    assert found.loc["mgsm", "ours"] == pytest.approx(80 / 3)  # en, es and the unseen it
+    found = claims.claims([run], params).set_index("metric")
+    assert found.loc["win_rate", "ours"] == pytest.approx(40)  # (0 + 80) / 2: en and es
+    assert found.loc["accuracy", "ours"] == pytest.approx(80 / 3)  # en, es and the unseen it
+    assert found.loc["lc_accuracy", "ours"] == pytest.approx(80 / 3)
     text = claims.claims_markdown(found.reset_index(), "s")
     paper, ours = text.split("**OURS**")
     assert "+7.46" in paper
     assert "+13.94" in paper
     assert "+40.00" in ours
+    assert "(lc accuracy), average over the languages trained on and the unseen ones (the paper has no such" in paper
+    assert [line.split(" | ")[-1] for line in paper.splitlines() if "no such figure" in line] == [" |"]
     assert "+7.46" not in ours
 
 
 def test_significance_is_corrected_across_languages(tmp_path: Path) -> None:
     run, params = scored(tmp_path)
     found = claims.significance([run], params)
-    own = found[found["task"] == "mgsm"].set_index("lang")
+    own = found[found["metric"] == "accuracy"].set_index("lang")
     assert list(own.index) == ["en", "es", "it"]
     assert own["shown"].to_dict() == {"en": "no", "es": "up", "it": "no"}
     assert own["p"].to_dict()["es"] == pytest.approx(3 * own["p_single"].to_dict()["es"])
-    assert "| mgsm | M1 - M0 | +0.0 n.s. | +80.0 up | +0.0 n.s. |" in claims.significance_markdown(found)
+    assert "| mgsm | accuracy | M1 - M0 | +0.0 n.s. | +80.0 up | +0.0 n.s. |" in claims.significance_markdown(found)
+    assert claims.risen(found).startswith("mgsm M1 - M0, es: +80.0 (")  # the fixture has every right answer off target
+    assert "x_alpacaeval M1 - M0, es" in claims.risen(found)
+    assert claims.risen(found[found["metric"] != "off_target"]) == "none"
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    run, params = scored(tmp_path)
+    path = run.stage(0, "mgsm") / "scores.csv"
+    write_text(path, pd.read_csv(path).drop(columns="lc_accuracy").to_csv(index=False))
+    with pytest.raises(
+        InputError, match=r"M0/mgsm/scores.csv: has no column lc_accuracy.*go on with that run"
+    ) as error:
+        claims.claims([run], params)
+    assert "\n" not in str(error.value)
+
+
+def spoken(metric: str, model: str, value: float, margin: float = 0.1) -> pd.DataFrame:
+    own = rows("words", metric, {(model, "avg", "train"): value, (model, "es", "train"): value})
+    return own.assign(low=value - margin, high=value + margin)
+
+
+def test_what_may_have_been_rewarded_is_read_off_the_intervals() -> None:
+    """Length went with the pairs, copies too; repetition only in the pairs, variety in neither."""
+    parts = [spoken("pair_length_ratio", "M0", 1.3), spoken("length_ratio", "M2-vs-M0", 1.2)]
+    parts += [spoken("pair_variety_ratio", "M0", 1.05), spoken("variety_ratio", "M2-vs-M0", 0.8)]
+    for metric, chosen, rejected, last, first in (("repetition", 0.8, 0.2, 0.5, 0.5), ("copied", 0.1, 0.4, 0.2, 0.5)):
+        parts += [spoken(f"chosen_{metric}", "M0", chosen), spoken(f"rejected_{metric}", "M0", rejected)]
+        parts += [spoken(metric, "M2", last), spoken(metric, "M0", first)]
+    found = rewarded.table(pd.concat([*parts, spoken("length_ratio", "M1-vs-M0", 9.0)]), 2)
+    text = rewarded.said(found)
+    assert "- **length**: chosen / rejected (M0) 1.300 (1.200 to 1.400), M2 / M0 1.200 (1.100 to 1.300)\n" in text
+    assert "chosen sides in length (more), lines copied from the dominant answer (less): where a judge" in text
+    assert "In none of these" in rewarded.said(found[found["measure"] == "repetition"])
+    assert "no words" in rewarded.said(found.head(0))
+    panels = figures.words(found[found["lang"] != "avg"], "t").axes
+    assert [axes.get_title().replace("\n", " ") for axes in panels] == [
+        *rewarded.RATIOS.values(),
+        *rewarded.SHARES.values(),
+    ]
+
+
+def test_win_rates_that_no_length_control_could_be_had_of_are_named() -> None:
+    rates = {("M0", "es", "train"): float("nan"), ("M0", "en", "train"): 0.5, ("M0", "avg", "train"): float("nan")}
+    table = rows("x_alpacaeval", "lc_win_rate", rates)
+    assert re.match("No length-controlled rate of M0 in es: fewer than 2 verdicts", tables.uncontrolled(table))
+    assert tables.uncontrolled(table.dropna()) == ""
+
+
+def test_right_answers_off_target_stand_on_the_bars_of_the_others() -> None:
+    shares = {"accuracy": 0.9, "lc_accuracy": 0.6}
+    parts = [rows("mgsm", metric, {("M0", "es", "train"): share}) for metric, share in shares.items()]
+    bars = [
+        bar.get_bbox() for bar in figures.joint(pd.concat(parts), "t").axes[0].patches if isinstance(bar, Rectangle)
+    ]
+    assert [(bar.y0, bar.y1) for bar in bars] == [(0, pytest.approx(0.6)), (0.6, pytest.approx(0.9))]
 
 
 @pytest.mark.parametrize(("p", "difference", "said"), [(0.05, 3, "no"), (0.049, 3, "up"), (0.001, -3, "down")])
@@ -171,6 +232,7 @@ def test_figure_of_gains_has_every_comparison(tmp_path: Path) -> None:
 
 SEEN = ["lang", "model", "metric", "value", "low", "high", "split", "task", "step", "languages", "ours", "paper"]
 SEEN += ["arm", "label", "panel", "self_generation", "self_translation", "dpo", "nll", "margin", "accuracy", "tokens"]
+SEEN += ["measure", "whose", "ratio"]
 EMPTY = pd.DataFrame(columns=SEEN)
 MISSING = pd.DataFrame({name: [float("nan")] for name in SEEN}).assign(lang="es", model="M0", split="trained")
 
@@ -185,6 +247,9 @@ MISSING = pd.DataFrame({name: [float("nan")] for name in SEEN}).assign(lang="es"
         lambda table: figures.training_curves(table, "Nothing"),
         lambda table: figures.head_to_head(table, "Nothing"),
         lambda table: figures.model_lines(table, "Nothing", "y"),
+        lambda table: figures.joint(table, "Nothing"),
+        lambda table: figures.off_target(table, "Nothing"),
+        lambda table: figures.words(table, "Nothing"),
     ],
 )
 @pytest.mark.parametrize("table", [EMPTY, MISSING], ids=["empty", "missing"])
@@ -325,8 +390,8 @@ def test_compare_writes_a_report_of_several_seeds(published: tuple[Path, str]) -
     assert page.startswith("# Study `s`: what came out\n")
     assert "Seeds 1, 2: each draws" in page
     assert all(block in page for block in said.split("\n\n"))
-    assert "| mean | 40.00 | 26.67 |" in page
-    assert "| standard deviation over seeds | 0.00 | 0.00 |" in page
+    assert "| mean | 40.00 | 26.67 | 26.67 |" in page
+    assert "| standard deviation over seeds | 0.00 | 0.00 | 0.00 |" in page
     assert len(pd.read_csv(out / "results.csv")) == 2 * (4 + 4 + 3)
     sections = re.findall("^## (.+)$", page, re.M)
     assert sections[0] == "The claims of the abstract"
@@ -342,7 +407,8 @@ def test_the_page_has_no_code_and_every_link(published: tuple[Path, str]) -> Non
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {*links, "README.md"}
     shown = re.findall(r"!\[([^]]+)\]\(figures/(\w+)\.png\)\n\n\*\1\.\*\n", page)
-    named = {"gains", "x_alpacaeval_win_rate", "head_to_head", "mgsm_accuracy", "arms", "training_M1"}
+    named = {"gains", "x_alpacaeval_win_rate", "x_alpacaeval_off_target", "head_to_head", "mgsm_accuracy", "mgsm_joint"}
+    named |= {"mgsm_off_target", "words", "arms", "training_M1"}
     assert {name for _, name in shown} == named
     assert "![Training into M1 (first seed)](figures/training_M1.png)" in page
 

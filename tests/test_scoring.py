@@ -36,10 +36,12 @@ def test_rates_and_intervals_are_printed(tmp_path: Path, capsys: pytest.CaptureF
     values = {label: line.removeprefix(label).split() for label, line in zip(LABELS.values(), lines, strict=True)}
     assert {label: float(value[0]) for label, value in values.items()} == {
         LABELS["accuracy"]: 60.0,
+        LABELS["lc_accuracy"]: 60.0,
         LABELS["accuracy_phrase"]: 40.0,
         LABELS["no_answer"]: 20.0,
         LABELS["no_phrase"]: 40.0,
         LABELS["off_target"]: 20.0,
+        LABELS["undecided"]: 0.0,
     }
     assert all(value[-1] == "5" and "95" in value for value in values.values())
 
@@ -57,12 +59,16 @@ def test_verdicts_by_row(tmp_path: Path) -> None:
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["line", "answer", "phrase", "last", *MGSM_METRICS, "no_phrase"]
-    assert [tuple(row.values()) for row in rows] == [
-        ("2", "1234", "1234", "1234", "1", "1", "0", "0", "0"),
-        ("3", "7", "7", "9", "1", "1", "0", "0", "0"),
-        ("4", "7.0", "", "7", "1", "0", "0", "0", "1"),
-        ("5", "7", "-7", "-7", "0", "0", "0", "0", "0"),
-        ("6", "7", "", "", "0", "0", "1", "1", "1"),
+    shown = ("line", "answer", "phrase", "last", "accuracy", "lc_accuracy", "accuracy_phrase", "off_target")
+    assert [tuple(row[name] for name in (*shown, "no_answer", "no_phrase")) for row in rows] == [
+        ("2", "1234", "1234", "1234", "1", "1", "1", "0", "0", "0"),
+        ("3", "7", "7", "9", "1", "1", "1", "0", "0", "0"),
+        ("4", "7.0", "", "7", "1", "1", "0", "0", "0", "1"),
+        ("5", "7", "-7", "-7", "0", "0", "0", "0", "0", "0"),
+        ("6", "7", "", "", "0", "0", "0", "1", "1", "1"),
+    ]
+    assert [(row["undecided"], row["line_pass"], row["word_pass"]) for row in rows] == [("0", "1", "")] * 4 + [
+        ("0", "0", "")
     ]
 
 

@@ -28,15 +28,19 @@ def test_results_follow_the_contract(study: Path) -> None:
     assert set(results["arm"]) == {"lidr", "sft"}
     assert set(results["split"]) == {"train", "unseen", "all"}
     assert set(results["lang"]) == {"en", "es", "ru", "sw", "avg"}
+    language = {"off_target", "undecided", "line_pass", "word_pass"}
     metrics = {task: set(group["metric"]) for task, group in results.groupby("task")}
-    assert metrics["mgsm"] == {"accuracy", "accuracy_phrase", "off_target", "no_answer"}
+    assert metrics["mgsm"] == {"accuracy", "lc_accuracy", "accuracy_phrase", "no_answer"} | language
     wins = {"win_rate", "lc_win_rate", "null_win_rate", "h2h_win", "h2h_tie", "h2h_lose"}
-    beside = {"off_target", "flip_rate", "length_difference", "refused", "unparsable", "failed"}
+    beside = language | {"flip_rate", "length_difference", "refused", "unparsable", "failed"}
     assert metrics["x_alpacaeval"] == wins | beside
     assert metrics["translation"] == {"hit_rate", "length_ratio", "chrf_round_trip"}
     perplexities = {"perplexity", "perplexity_answers", "perplexity_translations"}
     assert metrics["tax"] == {*perplexities, "translation_accuracy"}
     assert metrics["reward"] <= {"accuracy", "self_generation", "self_translation"}
+    pairs = {"pair_length_ratio", "pair_variety_ratio", "chosen_copied", "rejected_copied"}
+    pairs |= {"chosen_repetition", "rejected_repetition"}
+    assert metrics["words"] == pairs | {"length", "repetition", "copied", "length_ratio", "variety_ratio"}
     assert all(m == "kept" or m.startswith("dropped:") for m in metrics["attrition"])
     duels = results[results["metric"].str.startswith("h2h") & (results["arm"] == "lidr")]
     assert set(duels["model"]) == {"M1-vs-M0", "M2-vs-M0", "M2-vs-M1"}

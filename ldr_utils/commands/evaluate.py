@@ -22,7 +22,7 @@ from ldr_utils.policy.backends import open_generator, settle_backend
 from ldr_utils.policy.generate import answer
 from ldr_utils.policy.load import load_chat, settings_of
 from ldr_utils.report.gains import corrected, step_gains
-from ldr_utils.scores import answers, mgsm, x_alpacaeval
+from ldr_utils.scores import answers, mgsm, words, x_alpacaeval
 from ldr_utils.scores.rows import wide, write_rows
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_text
@@ -195,7 +195,8 @@ def _x_alpacaeval(
     for duel in duels.values():
         _write(duel, folder / "x_alpacaeval" / "verdicts_baseline.csv")
     own = AlpacaParams(**params.for_notebook("06_x_alpacaeval"), t=k)
-    return x_alpacaeval.result_rows(verdicts, null, duels, checks, own)
+    rows = x_alpacaeval.result_rows(verdicts, null, duels, checks, own)
+    return rows + words.result_rows(responses, rivals, own)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

@@ -15,6 +15,7 @@ from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import figures, paper, tables
 from ldr_utils.report.claims import CAUTION
 from ldr_utils.report.gains import summary_markdown, titled
+from ldr_utils.scores.answers import LANGUAGE_METRICS
 from ldr_utils.study.arms import MAIN
 from ldr_utils.study.jsonl import write_text
 from ldr_utils.study.params import EvaluateParams
@@ -23,8 +24,8 @@ from ldr_utils.study.provenance import git_state, machine, package_versions
 from ldr_utils.study.text import markdown, one_line
 
 METRICS = {
-    "mgsm": ["accuracy", "accuracy_phrase", "off_target", "no_answer"],
-    "x_alpacaeval": ["win_rate", "lc_win_rate", "null_win_rate", "off_target", "flip_rate"],
+    "mgsm": ["accuracy", "lc_accuracy", "accuracy_phrase", *LANGUAGE_METRICS, "no_answer"],
+    "x_alpacaeval": ["win_rate", "lc_win_rate", "null_win_rate", *LANGUAGE_METRICS, "flip_rate"],
 }
 ICR_CAUTION = (
     "Figures of others, beside which ours may stand and with which they are not to be mixed: their judge is another"
@@ -89,9 +90,12 @@ def _conditions(params: EvaluateParams) -> str:
 
 def _bars(params: EvaluateParams, run: Run, results: pd.DataFrame, task: str) -> str:
     test = TEST_SETS[task]
-    rows = results[(results["task"] == task) & (results["metric"] == test.paper_metric) & (results["lang"] != "avg")]
-    what = test.paper_metric.replace("_", " ")
+    rows = results[(results["task"] == task) & (results["lang"] != "avg")]
     figures.use_style()
+    if task == "mgsm":
+        return _picture(run, "mgsm.png", figures.joint(rows, test.title), f"{test.title}, right answers")
+    what = test.paper_metric.replace("_", " ")
+    rows = rows[rows["metric"] == test.paper_metric]
     return _picture(run, f"{task}.png", figures.bars(rows, "value", "model", test.title, what), f"{test.title}, {what}")
 
 

@@ -23,7 +23,7 @@ from ldr_utils.study.stages import place
 from ldr_utils.study.text import markdown, one_line
 
 PAPER = "Language Imbalance Driven Rewarding for Multilingual Self-improving (ICLR 2025, arXiv 2410.08964)"
-METRICS = {"mgsm": ["accuracy", "off_target"], "x_alpacaeval": ["win_rate", "lc_win_rate", "off_target"]}
+METRICS = {"mgsm": ["accuracy", "lc_accuracy", "off_target"], "x_alpacaeval": ["win_rate", "lc_win_rate", "off_target"]}
 USE = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

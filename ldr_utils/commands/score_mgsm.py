@@ -20,10 +20,12 @@ from ldr_utils.study.records import Record, Response
 
 LABELS = {
     "accuracy": "accuracy (answer phrase, else last number)",
+    "lc_accuracy": "of all, right and on target",
     "accuracy_phrase": "accuracy (answer phrase only)",
     "no_answer": "no answer (no number at all)",
     "no_phrase": "no answer phrase",
     "off_target": "off-target (another language)",
+    "undecided": "undecided (too little to tell the language)",
 }
 
 

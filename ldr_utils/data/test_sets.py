@@ -34,6 +34,8 @@ class TestSet:
         The file in the folder of its stage that has the scores by problem.
     column : str
         The scores in that file.
+    checks : str
+        The file in that folder that says of every answer which language it is in.
     paper_metric : str
         Their mean, as results.csv and the paper's figures call it.
     claim_over : {"all", "trained"}
@@ -53,6 +55,7 @@ class TestSet:
     read: Callable[[Files, str, Sequence[str], int | None], DataSet]
     scores: str
     column: str
+    checks: str
     paper_metric: str
     claim_over: Literal["all", "trained"]
     micro: str
@@ -112,6 +115,7 @@ TEST_SETS: dict[str, TestSet] = {
             read=read_mgsm,
             scores="scores.csv",
             column="accuracy",
+            checks="scores.csv",
             paper_metric="accuracy",
             claim_over="all",
             micro="word problems come from templates (paper: MGSM's 250). The paper's ja, th, zh and bn have no"
@@ -130,6 +134,7 @@ TEST_SETS: dict[str, TestSet] = {
             read=read_x_alpacaeval,
             scores="verdicts_reference.csv",
             column="preference",
+            checks="checks.csv",
             paper_metric="win_rate",
             claim_over="trained",
             micro="instructions come from templates (paper: AlpacaEval's 805), references of middling quality from"

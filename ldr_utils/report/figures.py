@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from ldr_utils.report import fonts
@@ -301,6 +303,92 @@ def bars(table: pd.DataFrame, column: str, by: str, title: str, ylabel: str) -> 
     sns.barplot(table, x="lang", y=column, hue=by, ax=axes, errorbar=None)
     axes.set(title=title, ylabel=ylabel, xlabel="")
     _hatch(axes, axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=by))
+    return figure
+
+
+def joint(results: pd.DataFrame, title: str) -> Figure:
+    """Right answers to word problems by language and model: those in the language asked for, and on them the others.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of results.csv of task mgsm and one arm.
+    """
+    keys = ["model", "lang"]
+    right = results[results["metric"] == "accuracy"].drop_duplicates(keys).set_index(keys)["value"]
+    inside = results[(results["metric"] == "lc_accuracy") & (results["lang"] != "avg")]
+    every = right.reindex(pd.MultiIndex.from_frame(inside[keys])).to_numpy()
+    parts = {"lc_accuracy": "right, in the language\nasked for", "elsewhere": "right, in another"}
+    rest = inside.assign(metric="elsewhere", value=every - inside["value"])
+    return stacked(pd.concat([inside, rest]), parts, title, "accuracy")
+
+
+def off_target(results: pd.DataFrame, title: str) -> Figure:
+    """Answers that are in another language than the prompt, and on them those that are too short to tell."""
+    parts = {"off_target": "in another language", "undecided": "undecided"}
+    return stacked(results, parts, title, "share of answers")
+
+
+def stacked(results: pd.DataFrame, metrics: Mapping[str, str], title: str, ylabel: str) -> Figure:
+    """Bars of two rates that make up a third, one group a language, one bar a model; the error bars are the lower's.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of results.csv of one task, values in [0, 1].
+    metrics : mapping of str to str
+        The lower part and what lies on it, each with its words for the legend.
+    """
+    rows = results[results["metric"].isin(metrics) & (results["lang"] != "avg")]
+    if rows["value"].isna().all():
+        return blank(title)
+    models, languages = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(rows["lang"]))
+    figure, axes = plt.subplots(figsize=(max(7.0, 0.24 * len(models) * len(languages) + 2), 3.8))
+    width, (below, above) = 0.8 / len(models), metrics
+    for k, model in enumerate(models):
+        own = rows[rows["model"] == model].set_index(["metric", "lang"])
+        low, top = (own.loc[metric].reindex(languages) for metric in (below, above))
+        x = [m + (k - (len(models) - 1) / 2) * width for m in range(len(languages))]
+        ink: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "edgecolor": "white", "linewidth": 0.5}
+        axes.bar(x, low["value"], width, label=model, **ink)
+        axes.bar(x, top["value"], width, bottom=low["value"], **ink | {"alpha": 0.45, "hatch": "////"})
+        bounds = [low["value"] - low["low"], low["high"] - low["value"]]
+        axes.errorbar(x, low["value"], yerr=bounds, fmt="none", ecolor="#333333", elinewidth=0.8, capsize=1.5)
+    handles, labels = axes.get_legend_handles_labels()
+    grey: dict[str, Any] = {"facecolor": "#777777", "edgecolor": "white"}
+    handles += [Patch(**grey), Patch(**grey, alpha=0.45, hatch="////")]
+    axes.legend(handles, [*labels, *metrics.values()], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.set(title=title, ylabel=ylabel, xticks=range(len(languages)), xticklabels=languages)
+    axes.set_ylim(0, 1.03 * axes.get_ylim()[1])
+    axes.grid(axis="x", visible=False)
+    return figure
+
+
+def words(table: pd.DataFrame, title: str) -> Figure:
+    """What `rewarded.table` has, one panel a measure, with 95 % bounds; 1 is marked where a figure is a ratio."""
+    if table["value"].isna().all():
+        return blank(title)
+    measures, languages = list(dict.fromkeys(table["measure"])), list(dict.fromkeys(table["lang"]))
+    size = (3.4 * len(measures) + 0.6, 0.55 * len(languages) + 1.9)
+    figure, panels = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
+    for axes, measure in zip(panels[0], measures, strict=True):
+        own = table[table["measure"] == measure]
+        whose = list(dict.fromkeys(own["whose"]))
+        for k, name in enumerate(whose):
+            rows = own[own["whose"] == name]
+            y = [languages.index(lang) + (k - (len(whose) - 1) / 2) * 0.2 for lang in rows["lang"]]
+            bounds = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+            drawn = {"fmt": MARKERS[k], "color": COLOURS[k % len(COLOURS)], "markersize": 5, "capsize": 2}
+            axes.errorbar(rows["value"], y, xerr=bounds, elinewidth=0.9, label=name, **drawn)
+        if own["ratio"].any():
+            axes.axvline(1, color="#555555", linewidth=1)
+        label = "ratio (1: no difference)" if own["ratio"].any() else "share"
+        axes.set(title=fill(measure, 22), xlabel=label, yticks=range(len(languages)), yticklabels=languages)
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=9)
+    panels[0][0].set_ylim(len(languages) - 0.5, -0.5)  # shared: once turns all panels
+    figure.suptitle(title, fontweight="bold", fontsize=12)
+    figure.tight_layout()
     return figure
 
 

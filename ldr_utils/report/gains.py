@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
+from ldr_utils.scores.answers import LANGUAGE_METRICS
 from ldr_utils.scores.rows import read_rows, splits, wide
 from ldr_utils.scores.rows import rows as result_rows
 from ldr_utils.scores.stats import combine_seeds, holm, mean_interval, paired_difference
@@ -73,17 +75,30 @@ def read_params(run: Run) -> ReportParams:
 def problem_scores(runs: Sequence[Run], task: str, arm: str, t: int, column: str = "") -> pd.DataFrame:
     """Scores by problem and language of M_t, the runs' problems kept apart (see ``stats.combine_seeds``).
 
-    Those that the gains are about, or those of another ``column`` of the same file.
+    Those that the gains are about, or those of another ``column``: of the same file, or of the checks.
+
+    Raises
+    ------
+    InputError
+        When an earlier version wrote the file, without that column.
     """
     test = TEST_SETS[task]
-    tables = [wide(pd.read_csv(run.stage(t, task, arm) / test.scores), column or test.column) for run in runs]
+    file = test.checks if column in LANGUAGE_METRICS else test.scores
+    tables = [_scores(run.stage(t, task, arm) / file, column or test.column) for run in runs]
     return tables[0] if len(tables) == 1 else combine_seeds(tables)
+
+
+def _scores(path: Path, column: str) -> pd.DataFrame:
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    if column not in table:
+        raise InputError(f"{path}: has no column {column}, which is new; go on with that run (ldr run), then report")
+    return wide(table, column)
 
 
 def levels(runs: Sequence[Run], params: ReportParams, task: str, metric: str = "") -> pd.DataFrame:
     """Scores of every model as rows of results.csv, all seeds together, with their bounds.
 
-    Those that the gains are about, or those of another ``metric`` that has a column of its own in the same file.
+    Those that the gains are about, or those of another ``metric`` that has a column (see ``problem_scores``).
     """
     table = []
     for arm, t in models(params):

@@ -11,12 +11,16 @@ from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.judges.verdicts import UNUSABLE
 from ldr_utils.report import paper
 from ldr_utils.report.paper import TRAINED, UNSEEN
+from ldr_utils.scores.x_alpacaeval import NO_LENGTH_CONTROL
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.params import JudgeParams
 from ldr_utils.study.text import one_line
 
 DOMINANT = "en"
-MEANS = {"mgsm": ["accuracy", "off_target"], "x_alpacaeval": ["win_rate", "off_target"]}
+MEANS = {
+    "mgsm": ["accuracy", "lc_accuracy", "off_target", "undecided"],
+    "x_alpacaeval": ["win_rate", "off_target", "undecided"],
+}
 AVERAGES = ["avg train", "avg unseen"]
 ROWS = ["PAPER", "OURS", "95 % interval", "ours - paper"]
 OUTCOMES = ["h2h_win", "h2h_tie", "h2h_lose"]
@@ -145,8 +149,16 @@ def without_verdict(results: pd.DataFrame) -> str:
     return ", ".join(f"{count:.0f} {metric}" for metric, count in counts.items())
 
 
+def uncontrolled(results: pd.DataFrame) -> str:
+    """Where a win rate has no length-controlled one beside it, and why; nothing where each has."""
+    own = results[(results["task"] == "x_alpacaeval") & (results["metric"] == "lc_win_rate") & results["value"].isna()]
+    rows = named(own[own["lang"] != "avg"])
+    found = [f"{model} in {', '.join(lang)}" for model, lang in rows.groupby("model", sort=False)["lang"]]
+    return f"No length-controlled rate of {'; '.join(found)}: {NO_LENGTH_CONTROL}." if found else ""
+
+
 def means(results: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
-    """Accuracy, win rate and off-target rate of every model: means over the seeds that the rows are of.
+    """The ``MEANS`` of every model, over the seeds that the rows are of.
 
     Returns
     -------

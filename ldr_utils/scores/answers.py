@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.languages.identify import identify, off_target
-from ldr_utils.languages.table import LANGUAGES
-from ldr_utils.languages.units import units
+from ldr_utils.languages.identify import identify, line_pass, off_target, undecided, word_pass
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.scores.rows import Rows, plain, write_rows
+from ldr_utils.scores.words import is_repetitive
 from ldr_utils.study.params import TranslationParams
 from ldr_utils.study.records import ByDirection, ByLanguage, Response, Translation
 
-RATES = ("off_target", "truncated", "repetitive")
+LANGUAGE_METRICS = ("off_target", "undecided", "line_pass", "word_pass")
+RATES = ("off_target", "undecided", "truncated", "repetitive")
 
 
-def is_repetitive(text: str, lang: str) -> bool:
-    """Whether more than half of the four-word sequences of ``text`` stand in it more than once.
+def language_checks(text: str, lang: str) -> dict[str, float]:
+    """The ``LANGUAGE_METRICS`` of one answer to a prompt in ``lang``, each 0 or 1.
 
-    Without spaces between words: sequences of characters, half as many as the table's n-gram of eight words has (in
-    Thai that is somewhat more than four words, for its marks are no characters of their own here). Of 3,165 prompts
-    that people wrote in Japanese, Thai and Chinese none is repetitive.
+    NaN where `languages.identify` does not count the answer, as line and word pass rates do not count every one.
     """
-    parts, size = units(text, lang), LANGUAGES[lang].gram // 2
-    sequences = [tuple(parts[k : k + size]) for k in range(len(parts) - size + 1)]
-    if not sequences:
-        return False
-    seen = Counter(sequences)
-    return sum(n for n in seen.values() if n > 1) > len(sequences) / 2
+    found = off_target(text, lang), undecided(text, lang), line_pass(text, lang), word_pass(text, lang)
+    return {
+        metric: float("nan") if value is None else float(value)
+        for metric, value in zip(LANGUAGE_METRICS, found, strict=True)
+    }
 
 
 def check_responses(responses: ByLanguage[Response]) -> pd.DataFrame:
-    """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``ending`` (in words),
+    """One row a response: ``id``, ``lang``, ``tokens``, the ``LANGUAGE_METRICS``, ``truncated``, ``ending`` (in words),
     ``repetitive``."""
     return pd.DataFrame(
         [
@@ -42,7 +38,7 @@ def check_responses(responses: ByLanguage[Response]) -> pd.DataFrame:
                 "id": r["id"],
                 "lang": lang,
                 "tokens": r["tokens"],
-                "off_target": off_target(r["response"], lang),
+                **language_checks(r["response"], lang),
                 "truncated": not r["finished"],
                 "ending": "ended by itself" if r["finished"] else "cut off",
                 "repetitive": is_repetitive(r["response"], lang),
@@ -126,8 +122,7 @@ def write_quality(
     """
     out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
     found = Rows(params, "translation")
-    if len(decided := out.dropna(subset="on_target")):
-        found.add("hit_rate", decided, "on_target")
+    found.add("hit_rate", out, "on_target")
     if len(round_trips):
         found.add("chrf_round_trip", round_trips)
     ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from ldr_utils.languages.identify import off_target
 from ldr_utils.languages.numbers import extract, gold_number
+from ldr_utils.scores.answers import LANGUAGE_METRICS, language_checks
 from ldr_utils.scores.rows import Rows
 from ldr_utils.study.params import ArmParams
 from ldr_utils.study.records import Record, Response
 
-MGSM_METRICS = ("accuracy", "accuracy_phrase", "off_target", "no_answer")
+MGSM_METRICS = ("accuracy", "lc_accuracy", "accuracy_phrase", *LANGUAGE_METRICS, "no_answer")
 
 
 def score_mgsm(responses: Sequence[Response]) -> pd.DataFrame:
@@ -28,9 +28,10 @@ def score_mgsm(responses: Sequence[Response]) -> pd.DataFrame:
     -------
     DataFrame
         One row a response: ``id``, ``lang``, ``level`` (where the record has one), and the ``MGSM_METRICS``, each 0 or
-        1. ``accuracy`` takes the number after an answer phrase or, failing that, the last one; ``accuracy_phrase``
-        only the former: a wide gap between them says that a model does not end as it was asked to. ``no_answer`` is
-        no number at all.
+        1 (NaN: see ``answers.language_checks``). ``accuracy`` takes the number after an answer phrase or, failing that,
+        the last one; ``accuracy_phrase`` only the former: a wide gap between them says that a model does not end as it
+        was asked to. ``lc_accuracy`` is right and not off target: language-consistent. ``no_answer`` is no number at
+        all.
     """
     return pd.DataFrame([_graded(record) for record in responses])
 
@@ -45,13 +46,15 @@ def result_rows(scores: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]
 
 def _graded(record: Response) -> Record:
     text, lang, gold = record["response"], record["lang"], gold_number(record["gold"])
-    found = extract(text, lang)
+    found, language = extract(text, lang), language_checks(text, lang)
+    right = float(found.value == gold)
     return {
         "id": record["id"],
         "lang": lang,
         "level": record.get("level"),
-        "accuracy": float(found.value == gold),
+        "accuracy": right,
+        "lc_accuracy": right * (1 - language["off_target"]),
         "accuracy_phrase": float(found.phrase == gold),
-        "off_target": float(off_target(text, lang)),
+        **language,
         "no_answer": float(found.value is None),
     }

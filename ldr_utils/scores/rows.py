@@ -84,14 +84,17 @@ class Rows:
         metric : str
             Name of the figure.
         table : DataFrame
-            ``id``, ``lang`` and the scores, in [0, 1]; a language that it lacks has no row.
+            ``id``, ``lang`` and the scores, in [0, 1], NaN where an answer does not count; a language without any has
+            no row.
         column : str, optional
             The scores, where they are not in the column ``metric``.
         points : float
             How much a score of 1 counts for, such as 10 on a scale from 0 to 10.
         """
         scores = wide(table, column or metric)
-        present = [lang for lang in self.params.all_languages if lang in scores]
+        present = [lang for lang in self.params.all_languages if lang in scores and scores[lang].notna().any()]
+        if not present:
+            return
         each = mean_interval(scores[present])
         self.add_values(metric, {lang: times(points, each[lang]) for lang in present})
         self.add_averages(metric, lambda languages: times(points, mean_interval(scores[languages])[AVERAGE]), present)

@@ -39,7 +39,7 @@ Strata: TypeAlias = list[NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean score in [0, 1], its bounds, and the number of problems with a value."""
+    """A figure, most often a mean score in [0, 1], its bounds, and the number of problems with a value."""
 
     value: float
     low: float
@@ -141,6 +141,39 @@ def paired_difference(
     p = _sign_flip_p(values, strata, np.random.default_rng(seed), permutations)
     rows = zip(value.tolist(), low.tolist(), high.tolist(), p.tolist(), _sizes(values), strict=True)
     return dict(zip([*after.columns, AVERAGE], (Difference(*row) for row in rows), strict=True))
+
+
+def paired_ratio(after: pd.DataFrame, before: pd.DataFrame, *, level: float = 0.95) -> Interval:
+    """Ratio of the mean of ``after`` to that of ``before``: of several languages, the geometric mean of their ratios.
+
+    The bounds are those of its logarithm, whose variance is that of a / mean(a) - b / mean(b) over problems (Cochran,
+    1977, Sampling Techniques, ch. 6), languages of a problem together, with Student's t.
+
+    Parameters
+    ----------
+    after, before : DataFrame, shape (problems, languages)
+        Amounts, at least 0, of the same problems and languages; a problem counts in a language where both have one.
+    level : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        All NaN where a language has no problem or a mean of 0; bounds NaN for fewer than two problems.
+    """
+    both = after.notna() & before.notna()
+    a, b = after.where(both).to_numpy(np.float64), before.where(both).to_numpy(np.float64)
+    n = int(both.any(axis=1).sum())
+    totals = np.nansum(a, axis=0), np.nansum(b, axis=0)
+    if not np.all(totals):
+        return Interval(float("nan"), float("nan"), float("nan"), n)
+    value = float(np.log(totals[0] / totals[1]).mean())
+    relative = a / np.nanmean(a, axis=0) - b / np.nanmean(b, axis=0)
+    variance = float(_moments(relative, _strata(after.index))[1][-1])
+    if n < 2:
+        return Interval(float(np.exp(value)), float("nan"), float("nan"), n)
+    margin = float(_quantile(np.array([n]), level)[0] * np.sqrt(variance * n / (n - 1)))
+    return Interval(float(np.exp(value)), float(np.exp(value - margin)), float(np.exp(value + margin)), n)
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

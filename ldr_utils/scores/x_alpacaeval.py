@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ldr_utils.judges.verdicts import UNUSABLE, Judge, against, judged, outcome, unusable
+from ldr_utils.scores.answers import LANGUAGE_METRICS
 from ldr_utils.scores.rows import Rows, plain, wide
-from ldr_utils.scores.stats import Floats, Interval, wilson
+from ldr_utils.scores.stats import NOTHING, Floats, Interval, wilson
 from ldr_utils.study.params import AlpacaParams, ArmParams
 from ldr_utils.study.records import ByLanguage, Response
 
@@ -82,7 +83,8 @@ def result_rows(
     checks: pd.DataFrame,
     params: AlpacaParams,
 ) -> list[dict[str, Any]]:
-    """Rows of results.csv: win rates of M_t and what to read them with, off-target rate, M_t against every earlier M_s.
+    """Rows of results.csv: win rates of M_t and what to read them with, the language of its answers, M_t against every
+    earlier M_s.
 
     Answers without a verdict are left out of the rates; ``n`` counts those that have one.
     """
@@ -90,7 +92,8 @@ def result_rows(
     found = Rows(params, TASK)
     found.add("win_rate", known, "preference")
     found.rows += length_controlled_rows(known, params)
-    found.add("off_target", checks.astype({"off_target": float}))
+    for metric in LANGUAGE_METRICS:
+        found.add(metric, checks)
     for s, duel in duels.items():
         known, rival = judged(duel), Rows(params, TASK, f"M{params.t}-vs-M{s}")
         table = pd.concat([known[["id", "lang"]], outcome(known["preference"])], axis=1)
@@ -125,21 +128,48 @@ def _beside(verdicts: pd.DataFrame, null: pd.DataFrame, params: AlpacaParams) ->
     return found.rows
 
 
+EXCEPTIONS = 2.0  # whichever verdict is taken away, one is left: none carries the fit alone
+NO_LENGTH_CONTROL = (
+    f"fewer than {EXCEPTIONS:.0f} verdicts go against what the lengths alone would say, so that no rate at equal"
+    " lengths can be fitted"
+)
+
+
 def length_controlled(verdicts: pd.DataFrame) -> float:
-    """Win rate if both answers were equally long.
+    """Win rate if both answers were equally long; NaN where the verdicts do not tell (``NO_LENGTH_CONTROL``).
 
     A two-term logistic model, ``logit P(win) = a + b * tanh(d / sd(d))`` with d the length difference in characters,
     fitted on soft labels; the figure is ``sigmoid(a)`` (the length term of AlpacaEval 2, Dubois et al. 2024, without
-    its per-instruction difficulty, which needs many models). Where all preferences agree or all lengths are equal
-    there is nothing to control for, and the plain win rate is returned.
+    its per-instruction difficulty). Where preferences do not go with lengths (they all agree, say, or all lengths are
+    equal) the fit has b = 0, and the plain win rate is returned. Where lengths separate wins from losses it has no
+    finite optimum (Albert & Anderson, 1984, Biometrika 71:1), and near that its optimum rests on a few verdicts.
     """
+    preference = verdicts["preference"].to_numpy(float)
+    difference = verdicts["length_difference"].to_numpy(float)
+    spread = difference.std()
+    length = np.tanh(difference / spread) if spread else np.zeros_like(difference)
+    plain_rate = float(preference.mean())
+    if abs(np.mean((preference - plain_rate) * length)) < NOTHING:
+        return plain_rate
+    return _fitted(preference, length) if exceptions(preference, difference) >= EXCEPTIONS else float("nan")
+
+
+def exceptions(preference: Floats, difference: Floats) -> float:
+    """Verdicts that go against the best rule by length alone: that one side of some length wins, the other loses.
+
+    Soft verdicts count in part; those at that length are free. 0 exactly where lengths separate wins from losses,
+    completely or but for that one length.
+    """
+    _, place = np.unique(difference, return_inverse=True)
+    wins, losses = np.bincount(place, preference), np.bincount(place, 1 - preference)
+    before_wins, before_losses = np.cumsum(wins) - wins, np.cumsum(losses) - losses
+    after_wins, after_losses = wins.sum() - wins - before_wins, losses.sum() - losses - before_losses
+    return float(min((before_wins + after_losses).min(), (before_losses + after_wins).min()))
+
+
+def _fitted(preference: Floats, length: Floats) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    preference = verdicts["preference"].to_numpy(float)
-    spread = verdicts["length_difference"].to_numpy(float)
-    if spread.std() == 0 or preference.min() == preference.max():
-        return float(preference.mean())
-    length = np.tanh(spread / spread.std())
     model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8)
     model.fit(
         np.concatenate([length, length])[:, None],
@@ -159,15 +189,16 @@ def length_controlled_rows(
 
     The variance behind the bounds is that of refits on problems resampled with their languages together (the bootstrap
     standard error of Efron & Tibshirani, 1993, ch. 6): a fitted figure has no variance formula that counts the scale of
-    the lengths in.
+    the lengths in. Resamples without a figure are left out. A language without one, and an average over it, has a row
+    without a value: the reason is ``NO_LENGTH_CONTROL``.
     """
     values = pd.Series({str(lang): length_controlled(group) for lang, group in verdicts.groupby("lang")})
-    draws = length_controlled_draws(verdicts, params.seed, resamples).fillna(values)
+    draws = length_controlled_draws(verdicts, params.seed, resamples)
     problems = wide(verdicts, "preference").notna()
 
     def interval(languages: list[str]) -> Interval:
-        value, n = values[languages].mean(), int(problems[languages].any(axis=1).sum())
-        return _interval(float(value), float(draws[languages].mean(axis=1).var()), n)
+        value, n = values[languages].mean(skipna=False), int(problems[languages].any(axis=1).sum())
+        return _interval(float(value), float(draws[languages].mean(axis=1, skipna=False).var()), n)
 
     found = Rows(params, TASK)
     found.add_with("lc_win_rate", interval, list(values.index))
@@ -175,6 +206,8 @@ def length_controlled_rows(
 
 
 def _interval(value: float, variance: float, n: int) -> Interval:
+    if np.isnan(value) or np.isnan(variance):
+        return plain(value, n)
     low, high = wilson(np.array([value]), np.array([variance]), np.array([float(n)]))
     return Interval(value, float(low[0]), float(high[0]), n)
 
@@ -182,7 +215,7 @@ def _interval(value: float, variance: float, n: int) -> Interval:
 def length_controlled_draws(verdicts: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
     """Length-controlled win rates of resampled problems, shape (resamples, languages).
 
-    A problem that is drawn is drawn in all of its languages; NaN where a resample holds no row of a language.
+    A problem that is drawn is drawn in all of its languages; NaN where a resample has no figure in a language.
     """
     problems, rng = pd.Index(verdicts["id"].unique()), np.random.default_rng(seed)
     groups = {str(lang): group for lang, group in verdicts.groupby("lang")}
