@@ -651,7 +651,7 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """
     given = _read_yaml(path)
     base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
-    changed = _read_overrides(overrides or [])
+    changed = read_overrides(overrides or [])
     sources: dict[str, str] = {}
     for source, values in ((str(base_path), base), (str(path), given), ("--set", changed)):
         for key in PER_RUN & values.keys():
@@ -723,19 +723,20 @@ def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
     return base, values
 
 
-def _read_overrides(overrides: list[str]) -> dict[str, Any]:
+def read_overrides(overrides: list[str], flag: str = "--set") -> dict[str, Any]:
+    """``key=value`` words of a flag, each value read as YAML; raises InputError for any that is not so."""
     values: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise InputError(f"--set {override}: write it as key=value")
+            raise InputError(f"{flag} {override}: write it as key=value")
         if key == "extends":
-            raise InputError(f"--set {override}: only a file can extend another; write it there")
+            raise InputError(f"{flag} {override}: only a file can extend another; write it there")
         try:
             values[key] = _parse_yaml(text)
         except ValueError:
-            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
-    return _renamed(values, "--set")
+            raise InputError(f"{flag} {override}: the value is not readable as YAML; correct it") from None
+    return _renamed(values, flag)
 
 
 def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:
