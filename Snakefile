@@ -15,7 +15,7 @@ import sys
 
 from snakemake.logging import logger
 
-from ldr_utils.study.params import StudyParams
+from ldr_utils.study.params import StudyParams, validate
 from ldr_utils.study.provenance import code_hash
 from ldr_utils.study.stages import ancestors, executed, inputs, places, threads, values
 
@@ -23,7 +23,7 @@ logger.setLevel(logging.WARNING)  # the stages speak for themselves
 logger.addFilter(lambda record: "CalledProcessError" not in record.getMessage())  # what failed, they have said
 logging.raiseExceptions = False  # on a full disk Snakemake cannot write its own log either: that is no news
 
-STUDY = StudyParams(**config["params"])
+STUDY = validate(StudyParams, config["params"], "params")
 PLACES = list(places(STUDY))
 CODE = {name: code_hash(name, STUDY.all_languages) for name in dict.fromkeys(one.stage.notebook for one in PLACES)}
 CHAIN = ancestors("training")  # what the next model waits for comes first

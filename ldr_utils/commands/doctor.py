@@ -394,7 +394,7 @@ def check_translation(params: StudyParams, translator: Model, device: Device) ->
         return memory.seq2seq_plan(shape, params.model_copy(update=changes), device.dtype)
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
-    return _against(TRANSLATING, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
+    return _against(TRANSLATING, plan, smaller, device.free, "all sentences as long as the translator can write")
 
 
 def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:

@@ -166,7 +166,7 @@ def values_of(name: str, answers: Answers) -> dict[str, Any]:
     own = shipped(answers)
     keys = ("languages", "dominant", "unseen", "language_records", "iterations", "prompts_per_iteration")
     values = own.model_dump() | {key: answers[key] for key in keys} | prompts_of(answers["prompts"])
-    values |= {"study": name, "base_model": answers["model"]}
+    values |= {"study": name, "base_model": answers["model"], "translate_prompts": answers.get("translate_prompts", "")}
     if answers["model"] != own.base_model:  # what was chosen for a model is not for another
         values |= {"system_prompt": "", "chat_template_kwargs": {}}
     values |= _judge(own, answers)
@@ -200,8 +200,8 @@ def text_of(study: StudyParams, folder: Path) -> str:
     changed = _changed(study, ROOT / "params" / base)
     extends = base if folder == ROOT / "params" else os.path.relpath(ROOT / "params" / base, folder)
     about = (
-        f"Made by ldr new: {study.base_model} trained in {', '.join(study.languages)}. What is not said is as in {base}; "
-        "params/micro.yaml has all that can be said. Before you run: ldr doctor."
+        f"Made by ldr new: {study.base_model} trained in {', '.join(study.languages)}. What is not said is as in "
+        f"{base}; params/micro.yaml has all that can be said. Before you run: ldr doctor."
     )
     lines = [*textwrap.wrap(about, WIDTH, initial_indent="# ", subsequent_indent="# "), f"extends: {extends}"]
     for group in GROUPS:
@@ -213,11 +213,12 @@ def text_of(study: StudyParams, folder: Path) -> str:
 def _changed(study: StudyParams, base: Path) -> dict[str, Any]:
     """The parameters in which a study differs from a file, in the order of all."""
     other = load_params(base)
-    return {key: value for key in PLACES if key not in PER_RUN and (value := getattr(study, key)) != getattr(other, key)}
+    differing = (key for key in PLACES if key not in PER_RUN and getattr(study, key) != getattr(other, key))
+    return {key: getattr(study, key) for key in differing}
 
 
 def _lines(key: str, value: Any) -> list[str]:
-    """A parameter with its help: beside it, or above where the line would be too long; a record has a line of its own."""
+    """A parameter with its help: beside it, or above where that would be too long; a record has a line of its own."""
     remark = f"# {StudyParams.model_fields[key].description}"
     if key == "language_records" and value:
         return [f"{f'{key}:':<31} {remark}", *(f"  {lang}: {as_yaml(record)}" for lang, record in value.items())]

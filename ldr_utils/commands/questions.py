@@ -127,7 +127,7 @@ def _language(text: str, answers: Answers) -> str:
 
 
 def _prompts(text: str, answers: Answers) -> str:
-    from ldr_utils.data.files import TRAIN_SETS
+    from ldr_utils.data.train_sets import TRAIN_SETS
 
     if text in ("micro", *TRAIN_SETS):
         return text
@@ -193,7 +193,7 @@ OF_WORK = (
         lambda answers: "self",
         lambda answers: bool(lacking(answers)),
     ),
-    Question("judge", "judge: rubric (micro prompts), a model to load, or an endpoint (http://...)", _judge, _judge_here),
+    Question("judge", "judge: rubric (micro prompts), a model to load, or an endpoint (http...)", _judge, _judge_here),
     Question(
         "judge_model",
         "the model's name at that endpoint",

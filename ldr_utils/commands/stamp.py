@@ -28,14 +28,19 @@ HEADER = """\
 """
 GROUPS: dict[str, tuple[type[BaseModel], ...]] = {  # in this order everywhere; a schema's own parameters as declared
     "The study.": (Common, schemas.ArmParams),
-    "Data.": (schemas.IterationParams, schemas.DataParams),
+    "Data.": (
+        schemas.IterationParams,
+        schemas.DataParams,
+        schemas.TrainingPromptsParams,
+        schemas.WordProblemParams,
+    ),
     "The model, and generation: greedy, as in the paper.": (
         schemas.ModelParams,
         schemas.BatchParams,
         schemas.DecodingParams,
         schemas.BackendParams,
     ),
-    "Translation.": (schemas.TranslationParams,),
+    "Translation.": (schemas.TranslationParams, schemas.TranslatingParams),
     "Pairs.": (schemas.PairsParams,),
     "Judging: of pairs (04b), of answers (06) and of MT-Bench (07d).": (schemas.JudgeParams, schemas.AlpacaParams),
     "Answers to test sets, what M_t keeps of what the base model knew, and MT-Bench.": (

@@ -254,8 +254,8 @@ def without_prompts(run: Run, languages: Sequence[str]) -> list[str]:
 def read_prompts(run: Run, t: int, languages: Sequence[str]) -> DataSet:
     """The training prompts of M_t: drawn (01), or made where a language has none (01b), where some ids may lack."""
     made = without_prompts(run, languages)
-    files = {lang: (run.prompts if lang in made else run.data) / f"iteration{t}" / f"{lang}.jsonl" for lang in languages}
-    return {lang: read_jsonl(path, Prompt) for lang, path in files.items()}
+    folders = {lang: run.prompts if lang in made else run.data for lang in languages}
+    return {lang: read_jsonl(folder / f"iteration{t}" / f"{lang}.jsonl", Prompt) for lang, folder in folders.items()}
 
 
 def referenced(by_language: dict[str, list[P]]) -> dict[str, list[P]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.data.files import problem_of
+from ldr_utils.data.alignment import problem_of
+from ldr_utils.data.files import PROBLEM_PREFIX
 from ldr_utils.languages.identify import off_target
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.study.errors import InputError
@@ -47,7 +48,11 @@ def prompts_of(originals: Sequence[Prompt], replies: Sequence[Translation], lang
     made = Made([], [])
     for original, reply in zip(originals, replies, strict=True):
         found = parse_translation(reply["response"])
-        reason = found.error or ("off_target" if off_target(found.text or "", lang) else None)
+        reason = found.error or (
+            "off_target"
+            if off_target(found.text or "", lang, ["de", "en", "es", "fr", "it", "nl", "pt", "ru", "uk"])
+            else None
+        )
         if found.text is None or reason is not None:
             row: Dropped = {
                 "id": original["id"],
@@ -65,8 +70,8 @@ def prompts_of(originals: Sequence[Prompt], replies: Sequence[Translation], lang
 def _in_language(original: Prompt, text: str, lang: str, problem_prefix: str) -> Prompt:
     if "question" not in original:
         return {**original, "lang": lang, "prompt": text}
-    words = (problem_prefix,) if problem_prefix else ()
-    own = problem_of(original["id"], lang, original["kind"], text, original["gold"], *words)
+    prefix = problem_prefix or PROBLEM_PREFIX
+    own = problem_of(original["id"], lang, original["kind"], text, original["gold"], prefix)
     return {**own, "problem": original["problem"]}
 
 

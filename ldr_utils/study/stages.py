@@ -294,7 +294,9 @@ def places(study: StudyParams) -> Iterator[Place]:
 
 def inputs(study: StudyParams, of: Place) -> list[Place]:
     """What a place starts from; the report from everything that has a table of results, or pairs to show."""
-    return [one for one in places(study) if one.stage.name != "report"] if of.stage.name == "report" else of.reads(study)
+    if of.stage.name != "report":
+        return of.reads(study)
+    return [one for one in places(study) if one.stage.name != "report"]
 
 
 def executed(study: StudyParams, of: Place) -> str:
