@@ -75,7 +75,7 @@ def test_score_mgsm_by_hand() -> None:
     responses: list[Any] = [
         {"id": i, "lang": lang, "gold": gold, "response": text} for i, lang, gold, text, _ in answers
     ]
-    found = score_mgsm(responses, LANGUAGES)
+    found = score_mgsm(responses)
     assert list(zip(found["id"], found["lang"], strict=True)) == [(i, lang) for i, lang, *_ in answers]
     got = list(found[list(MGSM_METRICS)].itertuples(index=False, name=None))
     assert got == [expected for *_, expected in answers]
@@ -83,8 +83,8 @@ def test_score_mgsm_by_hand() -> None:
 
 def test_level_is_passed_on_where_there_is_one() -> None:
     record: Any = {"id": "1", "lang": "en", "gold": "7", "response": "7"}
-    assert score_mgsm([record | {"level": 3}], LANGUAGES)["level"][0] == 3
-    assert score_mgsm([record], LANGUAGES)["level"][0] is None
+    assert score_mgsm([record | {"level": 3}])["level"][0] == 3
+    assert score_mgsm([record])["level"][0] is None
 
 
 def scores(**columns: list[float]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pytest
 from ldr_utils.data.sets import misaligned
 from ldr_utils.judges.rubric import RubricJudge, content_share
 from ldr_utils.judges.verdicts import Case
-from ldr_utils.languages.identify import identify
+from ldr_utils.languages.identify import closest
 from ldr_utils.languages.numbers import extract, gold_number
 from ldr_utils.micro.arithmetic import word_problem
 from ldr_utils.micro.examples import alpaca_record, mgsm_record
@@ -312,7 +312,7 @@ def test_owners_differ_and_a_filter_names_some_but_not_all() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_language_of_every_gold_answer_is_recognised(lang: str) -> None:
     texts = {task.answer[lang] for task in every_task()}
-    assert {text for text in texts if identify(text, list(LANGUAGES)) != lang} == set()
+    assert {text for text in texts if closest(text, list(LANGUAGES)) != lang} == set()
 
 
 def records(lang: str) -> list[tuple[Task, Prompt]]:

@@ -64,7 +64,7 @@ def test_quality_rows_are_of_the_way_out(tmp_path: Path) -> None:
         ("en", "es"): [reply(0, "Ana tiene tres tazas en la mesa."), reply(1, None), reply(2, "The answer is twelve.")],
         ("es", "en"): [reply(0, "Ann has 3 cups."), reply(1, "Tom."), reply(2, "Twelve.")],
     }
-    checks = answers.check_translations(replies, ["en", "es"])
+    checks = answers.check_translations(replies)
     scores = pd.DataFrame({"id": ["p-0", "p-2"], "lang": "es", "chrf_round_trip": [0.5, 1.0]})
     written = answers.write_quality(tmp_path / "results.csv", checks, scores, PARAMS)
     spanish = written[written["lang"] == "es"].set_index("metric")

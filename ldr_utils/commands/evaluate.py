@@ -137,7 +137,7 @@ def _answers(params: EvaluateParams, run: Run, model: Released, tests: Mapping[s
     say(f"answers; {model.source}")
     with open_generator(asked, asked.t) as generator:
         found = {name: answer(generator, prompts, stage.folder / name) for name, prompts in tests.items()}
-    checks = pd.concat([answers.check_responses(kept, params.all_languages) for kept in found.values()])
+    checks = pd.concat([answers.check_responses(kept) for kept in found.values()])
     headline = f"{len(checks)} answers, {answers.headline(checks)}"
     stage.finish(headline, model=model.source, **answers.rates(checks))
     say(headline)
@@ -173,7 +173,7 @@ def _named(model: str, models: list[Released]) -> str:
 
 def _mgsm(params: EvaluateParams, folder: Path, k: int, responses: dict[str, list[Response]]) -> list[dict[str, Any]]:
     flat = [record for records in responses.values() for record in records]
-    scores = mgsm.score_mgsm(flat, params.all_languages)
+    scores = mgsm.score_mgsm(flat)
     _write(scores, folder / "mgsm" / TEST_SETS["mgsm"].scores)
     return mgsm.result_rows(scores, MgsmParams(**params.for_notebook("07_mgsm"), t=k))
 
@@ -186,7 +186,7 @@ def _x_alpacaeval(
     responses: dict[str, list[Response]],
     rivals: Mapping[int, dict[str, list[Response]]],
 ) -> list[dict[str, Any]]:
-    checks = answers.check_responses(responses, params.all_languages)
+    checks = answers.check_responses(responses)
     with_reference = sets.referenced(responses)
     verdicts = x_alpacaeval.against_reference(judge, with_reference)
     null = x_alpacaeval.against_null(judge, with_reference)

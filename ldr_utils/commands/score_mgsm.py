@@ -104,9 +104,7 @@ def _check(row: Record, where: str) -> None:
 def verdicts(rows: list[Record], lang: str) -> pd.DataFrame:
     """One row an answer: ``line``, ``lang``, ``answer``, ``phrase``, ``last``, the MGSM metrics, ``no_phrase``."""
     keyed = [{"id": r["line"], "lang": lang, "gold": r["answer"], "response": r["response"]} for r in rows]
-    table = score_mgsm(cast(list[Response], keyed), list(LANGUAGES))[["id", "lang", *MGSM_METRICS]].rename(
-        columns={"id": "line"}
-    )
+    table = score_mgsm(cast(list[Response], keyed))[["id", "lang", *MGSM_METRICS]].rename(columns={"id": "line"})
     found = [extract(row["response"], lang) for row in rows]
     numbers: dict[str, Sequence[Decimal | None]] = {
         "answer": [gold_number(row["answer"]) for row in rows],

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ldr_utils.judges.verdicts import Answer, Case, Score, Verdict
-from ldr_utils.languages.identify import identify
+from ldr_utils.languages.identify import closest
 from ldr_utils.study.records import Asked, Rubric
 
 CONTENT, LANGUAGE, COMPLETE = 6.0, 2.0, 2.0
@@ -42,7 +42,7 @@ class RubricJudge:
         if not answer.strip():
             return 0.0
         points = CONTENT * content_share(rubric, answer)
-        points += LANGUAGE * (identify(answer, self.languages) == rubric["lang"])
+        points += LANGUAGE * (closest(answer, self.languages) == rubric["lang"])
         points += COMPLETE * is_complete(answer, rubric["words"])
         return float(points)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldr_utils.languages.identify import off_target
+from ldr_utils.languages.identify import identify, off_target
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.languages.units import units
 from ldr_utils.method.translation import parse_translation
@@ -33,7 +33,7 @@ def is_repetitive(text: str, lang: str) -> bool:
     return sum(n for n in seen.values() if n > 1) > len(sequences) / 2
 
 
-def check_responses(responses: ByLanguage[Response], languages: list[str]) -> pd.DataFrame:
+def check_responses(responses: ByLanguage[Response]) -> pd.DataFrame:
     """One row a response: ``id``, ``lang``, ``tokens``, ``off_target``, ``truncated``, ``ending`` (in words),
     ``repetitive``."""
     return pd.DataFrame(
@@ -42,7 +42,7 @@ def check_responses(responses: ByLanguage[Response], languages: list[str]) -> pd
                 "id": r["id"],
                 "lang": lang,
                 "tokens": r["tokens"],
-                "off_target": off_target(r["response"], lang, languages),
+                "off_target": off_target(r["response"], lang),
                 "truncated": not r["finished"],
                 "ending": "ended by itself" if r["finished"] else "cut off",
                 "repetitive": is_repetitive(r["response"], lang),
@@ -69,20 +69,22 @@ def headline(checks: pd.DataFrame) -> str:
     return ", ".join(f"{value:.1%} {name.replace('_', '-')}" for name, value in rates(checks).items())
 
 
-def check_translations(replies: ByDirection[Translation], languages: list[str]) -> pd.DataFrame:
-    """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target``, ``length_ratio``."""
+def check_translations(replies: ByDirection[Translation]) -> pd.DataFrame:
+    """One row a translation: ``id``, ``direction``, ``lang`` (target), ``error``, ``on_target`` (missing where the
+    language is undecided), ``length_ratio``."""
     table = []
     for (source, target), records in replies.items():
         for record in records:
             parsed = parse_translation(record["response"])
             text = parsed.text or ""
+            found = identify(text, target)
             table.append(
                 {
                     "id": record["id"],
                     "direction": f"{source} to {target}",
                     "lang": target,
                     "error": parsed.error,
-                    "on_target": None if parsed.error else not off_target(text, target, languages),
+                    "on_target": None if found is None else found == target,
                     "length_ratio": None if parsed.error else len(text) / max(1, len(record["source"])),
                 }
             )
@@ -119,12 +121,13 @@ def write_quality(
     Returns
     -------
     DataFrame
-        ``hit_rate`` (of those with a text) and ``chrf_round_trip`` with intervals, ``length_ratio`` (median) without.
+        ``hit_rate`` (of those whose language is decided) and ``chrf_round_trip`` with intervals, ``length_ratio``
+        (median) without.
     """
     out = checks[checks["direction"].str.startswith(f"{params.dominant} to ") & checks["error"].isna()]
     found = Rows(params, "translation")
-    if len(out):
-        found.add("hit_rate", out, "on_target")
+    if len(decided := out.dropna(subset="on_target")):
+        found.add("hit_rate", decided, "on_target")
     if len(round_trips):
         found.add("chrf_round_trip", round_trips)
     ratios = {str(lang): plain(own.median(), len(own)) for lang, own in out.groupby("lang", sort=False)["length_ratio"]}

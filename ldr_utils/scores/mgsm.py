@@ -16,15 +16,13 @@ from ldr_utils.study.records import Record, Response
 MGSM_METRICS = ("accuracy", "accuracy_phrase", "off_target", "no_answer")
 
 
-def score_mgsm(responses: Sequence[Response], languages: list[str]) -> pd.DataFrame:
+def score_mgsm(responses: Sequence[Response]) -> pd.DataFrame:
     """Grade MGSM responses.
 
     Parameters
     ----------
     responses : sequence of Response
         With ``id``, ``lang``, ``gold`` and ``response``.
-    languages : list of str
-        What language identification chooses from.
 
     Returns
     -------
@@ -34,7 +32,7 @@ def score_mgsm(responses: Sequence[Response], languages: list[str]) -> pd.DataFr
         only the former: a wide gap between them says that a model does not end as it was asked to. ``no_answer`` is
         no number at all.
     """
-    return pd.DataFrame([_graded(record, languages) for record in responses])
+    return pd.DataFrame([_graded(record) for record in responses])
 
 
 def result_rows(scores: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]:
@@ -45,7 +43,7 @@ def result_rows(scores: pd.DataFrame, params: ArmParams) -> list[dict[str, Any]]
     return found.rows
 
 
-def _graded(record: Response, languages: list[str]) -> Record:
+def _graded(record: Response) -> Record:
     text, lang, gold = record["response"], record["lang"], gold_number(record["gold"])
     found = extract(text, lang)
     return {
@@ -54,6 +52,6 @@ def _graded(record: Response, languages: list[str]) -> Record:
         "level": record.get("level"),
         "accuracy": float(found.value == gold),
         "accuracy_phrase": float(found.phrase == gold),
-        "off_target": float(off_target(text, lang, languages)),
+        "off_target": float(off_target(text, lang)),
         "no_answer": float(found.value is None),
     }
