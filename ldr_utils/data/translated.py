@@ -48,11 +48,7 @@ def prompts_of(originals: Sequence[Prompt], replies: Sequence[Translation], lang
     made = Made([], [])
     for original, reply in zip(originals, replies, strict=True):
         found = parse_translation(reply["response"])
-        reason = found.error or (
-            "off_target"
-            if off_target(found.text or "", lang, ["de", "en", "es", "fr", "it", "nl", "pt", "ru", "uk"])
-            else None
-        )
+        reason = found.error or ("off_target" if off_target(found.text or "", lang) else None)
         if found.text is None or reason is not None:
             row: Dropped = {
                 "id": original["id"],
