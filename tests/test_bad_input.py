@@ -112,6 +112,9 @@ PARAMS: dict[str, tuple[str | bytes, list[str]]] = {
     "key in place of its name": (HEAD + "judge_key_env: sk-123\n", ["judge_key_env", "environment variable"]),
     "judge's address is none": (HEAD + "judge_url: localhost:8000\n", ["judge_url", "http://"]),
     "judge's address of another kind": (HEAD + "judge_url: file:///etc/passwd\n", ["judge_url", "http://"]),
+    "translated prompts of the micro world": (HEAD + "translate_prompts: self\n", ["translate_prompts", "source"]),
+    "corrected MGSM of the micro world": (HEAD + "mgsm_set: rev2\n", ["mgsm_set", "source"]),
+    "no train set": (HEAD + 'train_set: ""\n', ["train_set", "at least 1 item", "correct"]),
     "rubric on real data": (HEAD + "source: published\n", ["judge", "rubric"]),
     "budget without prices": (HEAD + "judge_budget: 5.0\n", ["judge_budget", "judge_price_in"]),
     "benchmark that nobody knows": (HEAD + "benchmarks: [no_such_task]\n", ["benchmarks", "lm-evaluation-harness"]),
@@ -200,6 +203,15 @@ DATA: dict[str, tuple[Edit, list[str]]] = {
     "language in capitals": (lambda f: (f / MGSM).rename(f / "mgsm/mgsm_ES.jsonl"), ["mgsm_ES.jsonl", "rename it to"]),
     "name in capitals": (lambda f: (f / MGSM).rename(f / "mgsm/MGSM_es.JSONL"), ["MGSM_es.JSONL", "mgsm_es.jsonl"]),
     "blank in a name": (lambda f: (f / MGSM).rename(f / "mgsm/mgsm_es .jsonl"), ["mgsm_es .jsonl", "rename it to"]),
+    "tsv in capitals": (
+        lambda f: (f / MGSM).rename(f / "mgsm/mgsm_ES.tsv"),
+        ["mgsm_ES.tsv", "rename it to mgsm_es.tsv"],
+    ),
+    "two forms of a file": (raw("mgsm/mgsm_es.tsv", b"a\t4\n"), ["mgsm_es.jsonl and mgsm/mgsm_es.tsv", "keep one"]),
+    "parquet that is none": (
+        lambda f: (f / MGSM).rename(f / "mgsm/mgsm_es.parquet"),
+        ["mgsm_es.parquet", "get the file"],
+    ),
     "missing folder": (lambda f: f.rename(f.with_name("gone")), ["data_dir", "not a folder"]),
     "too few rows": (lambda f: [raw(f"mgsm/mgsm_{x}.jsonl", b"")(f) for x in LANGS], ["mgsm_en.jsonl"]),
 }
@@ -226,6 +238,42 @@ def test_the_data_are_good_where_nothing_is_broken(data_dir: Path) -> None:
     judge = {"judge": "openai", "judge_model": "m", "judge_url": "http://localhost:9"}
     sizes = {"source": "published", "mgsm_problems": 2, "alpaca_prompts": 2, "data_dir": str(link)}
     check_inputs(StudyParams(**study, **judge, **sizes))  # type: ignore[arg-type]
+
+
+OWN: dict[str, tuple[dict[str, bytes], list[str]]] = {
+    "no such folder": ({}, ["train_set", "no folder, nor alpagasus, gsm8k, ultrafeedback", "correct"]),
+    "nothing in it": ({"readme.md": b"a"}, ["train_set", "holds no prompts", "en.jsonl"]),
+    "a language without": (
+        {"en.jsonl": b'{"id": 1, "prompt": "a"}'},
+        ["languages", "no prompts in es", "translate_prompts"],
+    ),
+    "language in capitals": (
+        {"en.csv": b"id,prompt\n1,a\n", "ES.csv": b"id,prompt\n1,a\n"},
+        ["ES.csv", "rename it to es.csv"],
+    ),
+    "no partner": (
+        {"en.csv": b"id,prompt\n1,a\n2,b\n", "es.csv": b"id,prompt\n2,b\n"},
+        ["es.csv: id 1: no such row", "; "],
+    ),
+    "id twice": ({"p.csv": b"id,en,es\n1,a,b\n1,c,d\n"}, ["p.csv: row 2: id: 1 is there twice", "remove one"]),
+    "empty cell": ({"p.csv": b"id,en,es\n1,a,b\n2,c,\n"}, ["p.csv: row 2: es", "add it"]),
+    "too few": (
+        {"p.csv": b"en,es\na,b\n"},
+        ["prompts_per_iteration", "1 iterations of 2 take 2", "p.csv has 1", "lower"],
+    ),
+    "not UTF-8": ({"p.csv": b"en,es\na,\xe9\n"}, ["p.csv", "not UTF-8", "re-save"]),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_bad_prompts_of_ones_own(name: str, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contents, parts = OWN[name]
+    for file, content in contents.items():
+        (tmp_path / "own").mkdir(exist_ok=True)
+        (tmp_path / "own" / file).write_bytes(content)
+    params = tmp_path / "params.yaml"
+    params.write_text(PUBLISHED + f"data_dir: {data_dir}\ntrain_set: {tmp_path / 'own'}\n")
+    refused(["run", str(params), "--out", str(tmp_path / "out")], parts, tmp_path, capsys)
 
 
 # MT-Bench's questions: read before the run folder is made

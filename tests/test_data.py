@@ -95,7 +95,7 @@ def test_a_folder_is_refused_for_each_thing_it_lacks(tmp_path: Path) -> None:
     add("alpagasus/iter1/en.jsonl", "alpagasus/iter1/es.jsonl")
     assert "lacks alpagasus/translation_task_ids.json; add it" in refusal(params)
     add("alpagasus/translation_task_ids.json")
-    assert "languages: none has mgsm/mgsm_<lang>.jsonl;" in refusal(params)
+    assert "languages: none has mgsm/mgsm_<lang>.jsonl, of which one is needed;" in refusal(params)
     add("mgsm/mgsm_es.jsonl")
     assert "none has x-alpacaeval/prompts/<lang>.json" in refusal(params)
     add("x-alpacaeval/prompts/en.json", "x-alpacaeval/reference/es.json")

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from ldr_utils.data import downloads, test_sets
 from ldr_utils.data import files as module
 from ldr_utils.data import sets as data_sets
+from ldr_utils.data.coverage import check_languages, files_needed
 from ldr_utils.data.train_sets import TRAIN_SETS
 from ldr_utils.languages.numbers import extract, gold_number
+from ldr_utils.report import tables
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams
 
@@ -217,6 +221,102 @@ def test_licences_cover_every_set_and_every_published_file() -> None:
     assert {file.layout.split("/")[0] for file in downloads.PUBLISHED} == set(downloads.LICENCES)
 
 
+# Forms of a file, and of a gold
+
+ROWS = [{"query": "¿2 y 2?", "response": "4"}, {"query": 'Dijo "mil y uno", ¿no?', "response": "1001"}]
+
+
+def parquet_of(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(arrow.Table.from_pylist(rows), path)
+
+
+def hub_rows(**more: Any) -> list[dict[str, Any]]:
+    return [{"question": row["query"], "answer_number": int(row["response"]), **more} for row in ROWS]
+
+
+FORMS: dict[str, Edit] = {
+    "jsonl": lambda f: write(f / "mgsm/mgsm_es.jsonl", ROWS),
+    "json": lambda f: write(f / "mgsm/mgsm_es.json", ROWS),
+    "official tsv": lambda f: (f / "mgsm/mgsm_es.tsv").write_text(
+        "".join(f"{r['query']}\t{r['response']}\n" for r in ROWS)
+    ),
+    "tsv of a spreadsheet": lambda f: (f / "mgsm/mgsm_es.tsv").write_bytes(
+        '\ufeff¿2 y 2?\t4\r\n"Dijo ""mil y uno"", ¿no?"\t"1,001"\r\n'.encode()
+    ),
+    "parquet": lambda f: parquet_of(f / "mgsm/mgsm_es.parquet", ROWS),
+    "a hub's parquet": lambda f: parquet_of(
+        f / "mgsm/es/test-00000-of-00001.parquet", hub_rows(answer=None, equation_solution=None)
+    ),
+    "a hub's columns": lambda f: write(f / "mgsm/mgsm_es.jsonl", hub_rows(answer="Step by step: 2 + 2 = 4.")),
+    "question and answer": lambda f: write(
+        f / "mgsm/mgsm_es.jsonl", [{"question": row["query"], "answer": row["response"]} for row in ROWS]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_word_problems_gives_the_same_records(folder: Path, form: str) -> None:
+    (folder / "mgsm/mgsm_es.jsonl").unlink()
+    FORMS[form](folder)
+    sets, sources = real_sets(["en"], LANGS, ["en"], data_dir=folder)
+    assert [(own["question"], own["gold"]) for own in sets["mgsm"]["es"]] == [(r["query"], r["response"]) for r in ROWS]
+    (name,) = (name for source in sources for name in source.sha256s if name.startswith("mgsm") and "es" in name)
+    assert (folder / name).is_file()
+
+
+def test_any_file_of_a_language_may_be_parquet(folder: Path) -> None:
+    expected = real_sets(LANGS, LANGS, LANGS, data_dir=folder)[0]
+    for path in [*folder.rglob("*/es.json"), *folder.rglob("*/es.jsonl")]:
+        text = path.read_text(encoding="utf-8")
+        parquet_of(path.with_suffix(".parquet"), json.loads(text) if path.suffix == ".json" else rows_of(text))
+        path.unlink()
+    assert real_sets(LANGS, LANGS, LANGS, data_dir=folder)[0] == expected
+
+
+def rows_of(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+GOLDS = [18, 18.0, "18", "18.0", "18 ", " 18", "$18", "18.00", '"18"']
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+def test_golds_are_numbers_however_they_are_written(folder: Path, gold: Any) -> None:
+    for lang, own in (("en", gold), ("es", "18")):
+        write(folder / f"mgsm/mgsm_{lang}.jsonl", [{"query": "?", "response": own}])
+    assert {own["gold"] for own in flat(real_sets(["en"], LANGS, ["en"], data_dir=folder)[0]["mgsm"])} == {"18"}
+
+
+def flat(by_language: dict[str, Any]) -> list[Any]:
+    return [own for records in by_language.values() for own in records]
+
+
+@pytest.mark.parametrize(
+    ("gold", "text"),
+    [("1,234", "1234"), ("2.50", "2.5"), (-5, "-5"), (0.1, "0.1"), ("0.0", "0"), (10**30, "1" + "0" * 30)],
+)
+def test_a_gold_has_one_form(folder: Path, gold: Any, text: str) -> None:
+    write(folder / "mgsm/mgsm_en.jsonl", [{"query": "?", "response": gold}])
+    assert real_sets(["en"], ["en"], ["en"], data_dir=folder)[0]["mgsm"]["en"][0]["gold"] == text
+
+
+def test_corrected_problems_take_the_place_of_mgsm(folder: Path) -> None:
+    for lang in LANGS:
+        (folder / "mgsm-rev2").mkdir(exist_ok=True)
+        (folder / f"mgsm-rev2/mgsm_{lang}.tsv").write_text(f"Corrected {lang}?\t18\n")
+    values: dict[str, Any] = {"languages": LANGS, "unseen": [], "data_dir": str(folder), "mgsm_set": "rev2"}
+    params = DataParams(source="published", **values, prompts_per_iteration=1, mgsm_problems=1, alpaca_prompts=1)
+    sets, sources = data_sets.draw_sets(params)
+    assert [own["question"] for own in flat(sets["mgsm"])] == ["Corrected en?", "Corrected es?"]
+    assert [source.name for source in sources] == ["alpagasus", "mgsm-rev2", "x-alpacaeval"]
+    assert "MGSM-Rev2" in tables.deviations(params.model_dump())["mgsm"]
+    assert "MGSM-Rev2" not in tables.deviations({"source": "published"})["mgsm"]
+    public = DataParams(source="published", mgsm_set="rev2", unseen=["sw"])
+    assert {lang for layout, lang in files_needed(public) if layout == downloads.MGSM_REV2} == {*TRAINED, "sw"}
+    assert downloads.MGSM not in {layout for layout, _ in files_needed(public)}
+
+
 ITER0, TASKS, MGSM = "alpagasus/iter0/es.jsonl", "alpagasus/translation_task_ids.json", "mgsm/mgsm_es.jsonl"
 PROMPTS, REFERENCE = "x-alpacaeval/prompts/es.json", "x-alpacaeval/reference/en.json"
 ERRORS: dict[str, tuple[Edit, str]] = {
@@ -274,6 +374,22 @@ ERRORS: dict[str, tuple[Edit, str]] = {
     "no number": (
         change(MGSM, lambda rows: rows[1].update(response="four")),
         rf"{MGSM}: row 2: response: 'four' is not one",
+    ),
+    "no finite number": (
+        lambda f: (f / MGSM).write_text('{"query": "a", "response": NaN}'),
+        rf"{MGSM}: row 1: response: 'nan' is not one number; correct it",
+    ),
+    "two forms": (
+        lambda f: (f / "mgsm/mgsm_es.tsv").write_text("a\t4\n"),
+        r"data_dir: \S+ has both mgsm/mgsm_es.jsonl and mgsm/mgsm_es.tsv; keep one of them",
+    ),
+    "tsv without golds": (
+        lambda f: (f / MGSM).rename(f / "mgsm/mgsm_es.tsv").write_text("a\nb\n"),
+        r"mgsm_es.tsv: row 1: response: is missing",
+    ),
+    "no parquet": (
+        lambda f: (f / MGSM).rename(f / "mgsm/mgsm_es.parquet"),
+        r"mgsm_es.parquet: cannot be read as parquet \(.*\); get the file again",
     ),
     "other iteration": (
         change(ITER0, lambda rows: rows[1].update(id="alpagasus-1001")),
@@ -503,6 +619,39 @@ def test_real_files(real_data: Path) -> None:
     assert sum(len(source.sha256s) for source in sources) == 10 + 1 + 11 + 11 + len(referenced)
     problems = data_sets.shared_problems(sets, "fr").to_numpy()
     assert problems.sum() == problems.trace(), "a training prompt is a test prompt"
+
+
+LOW_RESOURCE = ["en", "th", "zh", "bn", "sw"]
+
+
+def test_the_low_resource_languages_have_prompts_tests_and_references(real_data: Path) -> None:
+    sets, sources = real_sets(
+        LOW_RESOURCE,
+        LOW_RESOURCE,
+        LOW_RESOURCE,
+        data_dir=real_data,
+        prompts="ultrafeedback",
+        prompts_per_iteration=400,
+        sizes={"mgsm": 5},
+    )
+    assert not any(data_sets.misaligned(by) for by in sets.values())
+    ids = [{own["id"] for own in sets[f"iteration{t}"]["sw"]} for t in (0, 1)]
+    assert [len(own) for own in ids] == [400, 400]
+    assert not ids[0] & ids[1]
+    assert {lang: len(records) for lang, records in sets["x_alpacaeval"].items()} == dict.fromkeys(LOW_RESOURCE, 805)
+    assert all("reference" in one for one in flat(sets["x_alpacaeval"]))
+    assert [source.name for source in sources] == ["ultrafeedback", "mgsm", "x-alpacaeval"]
+
+
+@pytest.mark.parametrize("where", ["published", "folder"])
+def test_more_prompts_than_ultrafeedback_has_are_refused_before_work(where: str, real_data: Path) -> None:
+    values: dict[str, Any] = {"source": "published", "train_set": "ultrafeedback", "prompts_per_iteration": 501}
+    params = DataParams(**values, unseen=[], data_dir=str(real_data) if where == "folder" else "")
+    look = data_sets.check_files if where == "folder" else check_languages
+    with pytest.raises(
+        InputError, match=r"2 iterations of 501 take 1,002 prompts, but \S+ has 1,000; lower it, or iter"
+    ):
+        look(params)
 
 
 def test_real_questions(real_data: Path) -> None:

@@ -66,7 +66,8 @@ def check_test_languages(params: DataParams) -> dict[str, list[str]]:
     layouts = [(test.layout_in(params), found[name]) for name, test in TEST_SETS.items()]
     for layout, languages in [*layouts, (ALPACA_REFERENCES, referenced)]:
         if not languages:
-            raise InputError(f"languages: none has {layout.format(lang='<lang>')}; {_remedy(params, 'languages')}")
+            needed = f"{layout.format(lang='<lang>')}, of which one is needed"
+            raise InputError(f"languages: none has {needed}; {_remedy(params, 'languages')}")
     return found
 
 

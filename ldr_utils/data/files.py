@@ -161,6 +161,7 @@ class Files:
     def __init__(self, data_dir: Path | None, problem_prefix: str = "") -> None:
         self.data_dir, self.problem_prefix = data_dir, problem_prefix or PROBLEM_PREFIX
         self._digests: dict[tuple[str, str, str], dict[str, str]] = {}
+        self._names: dict[str, dict[str, str]] = {}
 
     def sources(self) -> list[Source]:
         licences = {name: licence for name, (licence, _) in LICENCES.items()} | {OWN: "the user's own"}
@@ -168,25 +169,28 @@ class Files:
 
     def name(self, layout: str, lang: str) -> str:
         """A file as refusals call it."""
+        named = layout.format(lang=lang)
         if self.data_dir is None:
-            return layout.format(lang=lang)
-        return str(self.data_dir / files_in(self.data_dir, layout).get(lang, layout.format(lang=lang)))
+            return named
+        if layout not in self._names:
+            self._names[layout] = files_in(self.data_dir, layout)
+        return str(self.data_dir / self._names[layout].get(lang, named))
 
     def rows(self, layout: str, lang: str = "") -> list[Row]:
         """The rows of a file of the layout."""
         name, (path, origin, revision) = self.name(layout, lang), self._locate(layout, lang)
         kept = name if self.data_dir is None else path.relative_to(self.data_dir).as_posix()
-        return self._read(path, name, (layout.split("/")[0], origin, revision), kept)
+        return self._read(path, name, (layout.split("/")[0], origin, revision), kept, "add the file to data_dir")
 
     def own_rows(self, path: Path) -> list[Row]:
         """The rows of a file of prompts of the user's own."""
-        return self._read(path, str(path), (OWN, "train_set", LOCAL), path.name)
+        return self._read(path, str(path), (OWN, "train_set", LOCAL), path.name, "give a file that can")
 
-    def _read(self, path: Path, name: str, source: tuple[str, str, str], kept: str) -> list[Row]:
+    def _read(self, path: Path, name: str, source: tuple[str, str, str], kept: str, remedy: str) -> list[Row]:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror}); add the file to data_dir") from None
+            raise InputError(f"{name}: cannot be read ({error.strerror}); {remedy}") from None
         values = parse_rows(content, path.suffix, name)
         self._digests.setdefault(source, {})[kept] = hashlib.sha256(content).hexdigest()
         # Translation tasks are bare ids in the folder, objects where they are published.

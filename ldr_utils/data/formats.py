@@ -73,7 +73,7 @@ def _csv(text: str, name: str) -> list[Any]:
             raise InputError(f"{name}: two columns are called {twice!r}; rename or remove one")
         rows = list(reader)
     except csv.Error as error:
-        raise InputError(f"{name}: line {reader.line_num} is not CSV ({error}); repair it") from None
+        raise InputError(f"{name}: is not CSV near line {reader.line_num + 1} ({error}); repair it") from None
     for number, row in enumerate(rows, 1):
         if None in row:
             raise InputError(f"{name}: row {number}: has more columns than the header; put its texts in double quotes")

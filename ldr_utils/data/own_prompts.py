@@ -39,7 +39,10 @@ def languages_in(folder: Path, languages: Sequence[str]) -> list[str]:
     if files:
         return [lang for lang in languages if lang in files]
     table = _table(folder)
-    columns = _columns_at(table, table.stat().st_mtime_ns, table.stat().st_size)
+    try:
+        columns = _columns_at(table, table.stat().st_mtime_ns, table.stat().st_size)
+    except OSError as error:
+        raise InputError(f"train_set: {table} cannot be read ({error.strerror}); give a folder that can") from None
     names = {language.name: lang for lang, language in LANGUAGES.items()}
     _check_spelling(columns, {"id": "id"} | {key: key for key in (*GOLDS, *LANGUAGES)} | names, str(table))
     return [lang for lang in languages if lang in columns and lang != "id"]
