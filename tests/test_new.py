@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,23 @@ class Terminal:
         return self.process.returncode, output, errors
 
 
+def test_a_person_is_asked_and_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "prompts.csv").write_text("id,en,pt\n1,Hello.,Olá.\n", encoding="utf-8")
+    terminal = Terminal(tmp_path, "--machine", "gpu-80")
+    terminal.type("nowhere", "owner/model-7B", "en,Spanish", "en,es,pt", "", "")  # languages, dominant, unseen
+    terminal.type("Portuguese", "Brazil", "por_Latn", "A resposta é, Resposta:", "maybe", "yes", "")
+    terminal.type(str(tmp_path / "my"), "", "", "", "2", "50")  # prompts, who translates es, judge, its name, numbers
+    code, output, errors = terminal.end()
+    assert code == 0, errors
+    for again in ("nowhere does not", "Spanish is no code", "Brazil is no FLORES", "maybe is neither"):
+        assert again in output
+    study = load_params(tmp_path / "mine.yaml")
+    assert study.language_records == {"pt": yaml.safe_load(PT.partition("=")[2])}
+    assert (study.train_set, study.translate_prompts) == (str(tmp_path / "my"), "self")
+    assert (study.judge, study.judge_url, study.prompts_per_iteration) == ("openai", "http://localhost:8000/v1", 50)
+
+
 def test_answers_that_end_early_write_nothing(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.type("models/micro", "\x04")
@@ -160,6 +178,8 @@ def test_ctrl_c_writes_nothing(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     assert terminal.process.stdout is not None
     assert terminal.process.stdout.read(5) == QUESTIONS[0].asks[:5]
+    while "(sleeping)" not in Path(f"/proc/{terminal.process.pid}/status").read_text():  # it waits for the answer
+        time.sleep(0.01)
     terminal.process.send_signal(signal.SIGINT)
     code, _, errors = terminal.end()
     assert (code, errors.strip(), list(tmp_path.iterdir())) == (130, "ldr: stopped; nothing is written", [])
