@@ -49,7 +49,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def overrides(folder: Path, *more: str) -> list[str]:
-    return [f"data_dir={folder / 'tests'}", "mgsm_problems=2", "alpaca_prompts=2", "round_trip_sample=1", *more]
+    small = ("mgsm_problems=2", "alpaca_prompts=2", "round_trip_sample=1", "threads=1")
+    return [f"data_dir={folder / 'tests'}", *small, *more]
 
 
 def play(study: StudyParams, run_dir: Path) -> str | None:
