@@ -52,6 +52,23 @@ def _add_studies(commands: Any) -> None:
     _take_study(commands.add_parser("doctor", help="say whether a study would run on this machine"), _doctor)
     check = commands.add_parser("judge-check", help="measure a study's judge on pairs with a known winner")
     _take_study(check, _judge_check)
+    _add_new(commands)
+
+
+def _add_new(commands: Any) -> None:
+    """The command that makes a params file: a flag for every question."""
+    from ldr_utils.commands.questions import QUESTIONS
+
+    new = commands.add_parser("new", help="write a params file by asking what it needs")
+    new.add_argument("name", metavar="NAME", help="of the study: params/NAME.yaml")
+    for question in QUESTIONS:
+        new.add_argument(question.flag, metavar=question.key.upper(), help=question.asks)
+    record = "a language that is not known here: CODE={name: ..., flores: ..., answer_phrases: [...]}"
+    new.add_argument("--record", action="append", default=[], metavar="RECORD", help=record)
+    _take_overrides(new)
+    new.add_argument("--out", type=Path, metavar="DIR", help="where the file goes (default: params/)")
+    new.add_argument("--yes", action="store_true", help="ask nothing: what is not given is as usual")
+    new.set_defaults(do=_new)
 
 
 def _take_study(parser: Any, do: Any, many: bool = False, out: str = "run folder (default: runs/<study>)") -> None:
@@ -167,6 +184,21 @@ def _judge_check(options: argparse.Namespace) -> int:
     from ldr_utils.commands.judge_check import judge_check
 
     print(judge_check(_study(options), options.out))
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    _check_clone()
+    from ldr_utils.commands.new import new
+    from ldr_utils.commands.questions import QUESTIONS
+
+    given = {own.key: said for own in QUESTIONS if (said := getattr(options, own.key)) is not None}
+    ask = sys.stdin.isatty() and not options.yes
+    try:
+        print(new(options.name, given, options.record, options.set, options.out, ask=ask))
+    except KeyboardInterrupt:
+        print("\nldr: stopped; nothing is written", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -20,6 +20,14 @@ from ldr_utils.study.paths import ROOT
 S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
+# The params files of the project; `ldr new` puts those of a user beside them.
+SHIPPED = [
+    path
+    for path in sorted((ROOT / "params").glob("*.yaml"))
+    if not path.read_text(encoding="utf-8").startswith("# Made by ldr new")
+]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real evaluation data; tests that need it skip where it is absent."""

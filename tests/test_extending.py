@@ -1,4 +1,4 @@
-"""docs/extending.md, followed to the letter on a copy of the repository."""
+"""docs/extending.md and docs/extending-code.md, followed to the letter on a copy of the repository."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import run_smoke
 
+from ldr_utils.languages.table import Language, record_of
 from ldr_utils.study.paths import ROOT
 
-PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+OVERVIEW, CODE = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("extending", "extending-code")
+)
+PAGE = f"{OVERVIEW}\n{CODE}"
 COPIED = ("ldr_utils", "notebooks", "params", "Snakefile", "pyproject.toml")
 
 
@@ -30,6 +35,13 @@ def example(section: str) -> dict[str, list[tuple[str, str]]]:
         new = "\n".join(line[1:] for line in rows if line[0] in " +")
         found.setdefault(name, []).append((old, new))
     return found
+
+
+def yaml_of(section: str) -> str:
+    """The params that a section shows."""
+    text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    return str(block)
 
 
 def follow(section: str, copy: Path) -> list[str]:
@@ -74,14 +86,13 @@ def written(run_dir: Path) -> dict[str, int]:
     return {path.relative_to(run_dir).as_posix(): path.stat().st_mtime_ns for path in kept}
 
 
-def test_an_arm_and_a_language_more_leave_a_finished_study_where_it_is(study: Path, copy: Path) -> None:
+def test_an_arm_more_leaves_a_finished_study_where_it_is(study: Path, copy: Path) -> None:
     """The run folder came from another clone: that it is complete here is part of the test."""
     out = copy / "runs" / "smoke"
     shutil.copytree(study, out)
     before = written(out)
     assert started(run_smoke(out, root=copy)) == set()
     assert follow("An arm", copy) == ["ldr_utils/study/arms.py"]
-    assert follow("A language", copy) == ["ldr_utils/languages/table.py"]
     done = run_smoke(out, "--set", "arms=[lidr, sft, strong_anchor]", root=copy)
     own = {"05_qlora_dpo", "05b_answers", "06_x_alpacaeval", "07_mgsm", "07b_alignment_tax"}
     assert started(done) == {*(f"M1 strong_anchor {name}" for name in own), "08_report"}
@@ -109,7 +120,7 @@ def test_a_decoding_parameter_is_declared_once_and_stamped(copy: Path) -> None:
     python(copy, "import runpy; runpy.run_module('ldr_utils.commands.stamp', run_name='__main__')")
     line = "min_new_tokens = 0  # help: shortest answer in tokens"
     having = [path.stem for path in (copy / "notebooks").glob("*.ipynb") if line in path.read_text(encoding="utf-8")]
-    assert sorted(having) == ["02_generation", "03_translation", "05b_answers", "07b_alignment_tax"]
+    assert sorted(having) == ["01b_prompts", "02_generation", "03_translation", "05b_answers", "07b_alignment_tax"]
     assert yaml.safe_load((copy / "params" / "micro.yaml").read_text(encoding="utf-8"))["min_new_tokens"] == 0
 
 
@@ -129,8 +140,7 @@ def test_a_benchmark_is_a_row_of_two_tables(copy: Path) -> None:
 
 
 def test_a_base_model_is_a_short_params_file(copy: Path) -> None:
-    text = PAGE.split("\n## A base model\n")[1]
-    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    block = yaml_of("A base model")
     path = copy / "params" / "mistral-7b.yaml"
     path.write_text(block, encoding="utf-8")
     code = f"from ldr_utils.study.params import Path, load_params; p = load_params(Path({str(path)!r}))"
@@ -140,10 +150,15 @@ def test_a_base_model_is_a_short_params_file(copy: Path) -> None:
     ]
 
 
+def test_a_language_is_a_record_with_every_key_there_is() -> None:
+    ((lang, record),) = yaml.safe_load(yaml_of("A language"))["language_records"].items()
+    assert set(record) == {field.name for field in fields(Language)}
+    assert record_of(lang, record).name == "Portuguese"
+
+
 def test_the_table_counts_the_files_of_the_examples() -> None:
-    counts = {section: len(example(section)) for section in ("An arm", "An objective", "A language", "A parameter")}
-    assert counts == {"An arm": 1, "An objective": 3, "A language": 1, "A parameter": 3}
-    assert "| [an arm](#an-arm) of existing parameters | 1: " in PAGE
-    assert "| [an arm with a new objective](#an-objective) | 3: " in PAGE
-    assert "| [a language](#a-language) | 1: " in PAGE
-    assert "| [a decoding parameter](#a-parameter) | 3: " in PAGE
+    counts = {section: len(example(section)) for section in ("An arm", "An objective", "A parameter")}
+    assert counts == {"An arm": 1, "An objective": 3, "A parameter": 3}
+    assert "| [an arm](#an-arm) of existing parameters | 1: " in OVERVIEW
+    assert "| [an arm with a new objective](extending-code.md#an-objective) | 3: " in OVERVIEW
+    assert "| [a decoding parameter](extending-code.md#a-parameter) | 3: " in OVERVIEW

@@ -220,7 +220,7 @@ def test_judging_holds_the_gpu_only_where_the_judge_is_on_it(kind: Any, gpu: int
 
 def test_no_training_waits_for_a_verdict() -> None:
     def behind(one: Any) -> set[str]:
-        return {one.stage.name}.union(*(behind(read) for read in one.reads))
+        return {one.stage.name}.union(*(behind(read) for read in one.reads(StudyParams())))
 
     judges = {name for name, stage in BY_NAME.items() if issubclass(stage.schema, JudgeParams)}
     for one in places(StudyParams(arms=["lidr", "sft", "no_nll"])):

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SHIPPED
 
 from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.study.params import NOTEBOOKS, PER_RUN, EvaluateParams, StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
-FILES = sorted((ROOT / "params").glob("*.yaml"))
+FILES = SHIPPED
 REAL = [path for path in FILES if load_params(path).source == "published"]
 STUDY_NOTEBOOKS = [name for name in NOTEBOOKS if name != "00_base_model"]
 

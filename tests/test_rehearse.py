@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server
+from conftest import SHIPPED, Server
 
 from ldr_utils.commands import rehearse as module
 from ldr_utils.commands.looks import (
@@ -35,7 +35,7 @@ from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams, load_params
 from ldr_utils.study.paths import ROOT
 
-FILES = [path for path in sorted((ROOT / "params").glob("*.yaml")) if "\nmodels:" not in path.read_text()]  # studies
+FILES = [path for path in SHIPPED if "\nmodels:" not in path.read_text()]  # studies
 NOTEBOOKS = [
     "01_data",
     "02_generation",

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import SHIPPED
 
 from ldr_utils.commands.shapes import KNOWN
 from ldr_utils.commands.stand_ins import FAMILIES, family_of, make_stand_in, make_tokenizer
 from ldr_utils.policy.load import load_tokenizer
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import load_params
-from ldr_utils.study.paths import ROOT
 
-HUB_MODELS = {
-    load_params(path).base_model for path in (ROOT / "params").glob("*.yaml") if load_params(path).source == "published"
-}
+HUB_MODELS = {load_params(path).base_model for path in SHIPPED if load_params(path).source == "published"}
 TEXT = "Ünïcode 日本, ไทย\n\n<translated> 2 * 9 = 18 </translated>"
 
 

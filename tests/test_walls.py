@@ -156,8 +156,8 @@ def test_the_loss_moves_training_alone(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        ("method/translators.py", {"translation"}),
-        ("policy/vllm.py", {"generation", "translation", "answers"}),
+        ("method/translators.py", {"prompts", "translation"}),
+        ("policy/vllm.py", {"prompts", "generation", "translation", "answers"}),
         ("data/downloads.py", {"data"}),
         ("scores/stats.py", {"pairs", "premise", "x_alpacaeval", "mgsm", "mt_bench", "report"}),
     ],

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ldr_utils.commands.device import Check
+from ldr_utils.commands.model_files import translators_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import ROOT, from_root
@@ -20,7 +21,7 @@ def chat_models(params: StudyParams) -> dict[str, tuple[str, Path]]:
 
     The model that ships with the micro study is left out: this repository's tests look at it.
     """
-    named = {"base_model": params.base_model, "translator": params.translator}
+    named = {"base_model": params.base_model} | translators_of(params)
     named |= {"judge_model": params.judge_model} if params.judge == "local" else {}
     named |= {"second_judge_model": params.second_judge_model} if params.second_judge == "local" else {}
     micro = StudyParams()
@@ -28,7 +29,7 @@ def chat_models(params: StudyParams) -> dict[str, tuple[str, Path]]:
         getattr(params, key) == getattr(micro, key) for key in ("base_model", "system_prompt", "chat_template_kwargs")
     ):
         del named["base_model"]
-    found = {key: (name, folder_of(name)) for key, name in named.items() if name not in ("self", "")}
+    found = {key: (name, folder_of(name)) for key, name in named.items() if name}
     return {key: (name, at) for key, (name, at) in found.items() if at is not None and not _translates(at)}
 
 

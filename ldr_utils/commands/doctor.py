@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from ldr_utils.commands import chats, hours, memory, shapes
 from ldr_utils.commands import device as machine
 from ldr_utils.commands.device import GIB, Check, Device, Verdict
-from ldr_utils.commands.model_files import Model, find_model
+from ldr_utils.commands.model_files import Model, find_model, translators_of
 from ldr_utils.commands.stamp import PLACES, as_yaml
 from ldr_utils.data.test_sets import TEST_SETS
 from ldr_utils.languages.table import LANGUAGES
@@ -30,7 +30,7 @@ from ldr_utils.study.paths import ROOT, run_folder
 from ldr_utils.study.text import in_columns, terminal_width, wrap
 
 BUSY_TOKENS = 16_384  # of a training pass: more do not make a large GPU faster, and pad short pairs to longer ones
-JUDGING, PROTOCOL = "memory: judging", "judge protocol"
+JUDGING, TRANSLATING, PROTOCOL = "memory: judging", "memory: translation", "judge protocol"
 MARGIN = 0.9  # share of free memory a plan may fill: the rest goes to the runtime and to fragmentation
 
 
@@ -52,9 +52,9 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
     deadline = time.monotonic() + machine.PROBE_SECONDS
     probe, asked = machine.start_probe(params.dtype), chats.start(params)
     model = find_model(params.base_model)  # while torch is being imported
-    translator = None if params.translator == "self" else find_model(params.translator, "translator")
+    translators = [find_model(name, "translator") for name in dict.fromkeys(translators_of(params).values())]
     judges = [find_model(name, "judge") for name in local_judges(params)]
-    models = [found for found in (model, translator, *judges) if found is not None]
+    models = [model, *translators, *judges]
     here = [_guarded("packages", check_packages), *(found.check for found in models)]
     around = [
         _guarded("data", lambda: check_data(params)),
@@ -78,8 +78,7 @@ def diagnose(params: StudyParams, out: Path | None = None) -> list[Check]:
         checks.append(_guarded("compiler", machine.check_compiler))
     if params.source == "published":
         checks.append(_guarded("time", lambda: check_time(params, model.shape, device)))
-    if translator:
-        checks.append(_guarded("memory: translation", lambda: check_translation(params, translator, device)))
+    checks += [_guarded(TRANSLATING, partial(check_translation, params, own, device)) for own in translators]
     checks += [_guarded(JUDGING, partial(check_judging, params, own.shape, device)) for own in judges]
     return checks
 
@@ -397,16 +396,15 @@ def check_time(params: StudyParams, shape: shapes.Shape | None, device: Device) 
 
 def check_translation(params: StudyParams, translator: Model, device: Device) -> Check:
     """The same for a translator in place of M_t, which has no adapter; a seq2seq one runs with transformers."""
-    name = "memory: translation"
     shape = translator.seq2seq
     if shape is None:
-        return check_generation(params.model_copy(update={"lora_r": 0}), translator.shape, device, name)
+        return check_generation(params.model_copy(update={"lora_r": 0}), translator.shape, device, TRANSLATING)
 
     def plan(changes: dict[str, Any]) -> memory.Plan:
         return memory.seq2seq_plan(shape, params.model_copy(update=changes), device.dtype)
 
     smaller: list[dict[str, Any]] = [{"batch_size": size} for size in range(params.batch_size - 1, 0, -1)]
-    return _against(name, plan, smaller, device.free, "all sentences of a batch as long as the translator can write")
+    return _against(TRANSLATING, plan, smaller, device.free, "all sentences as long as the translator can write")
 
 
 def _check_transformers(name: str, params: StudyParams, shape: shapes.Shape, device: Device) -> Check:

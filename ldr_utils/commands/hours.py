@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ldr_utils.commands.device import GIB, Device
 from ldr_utils.commands.shapes import KNOWN, Shape, parameter_count
-from ldr_utils.data.coverage import check_languages, languages_with_references
+from ldr_utils.data.coverage import check_languages, languages_lacking_prompts, languages_with_references
 from ldr_utils.judges.endpoint import needs_key
 from ldr_utils.policy.backends import VLLM_CAPABILITY, choose_backend, vllm_is_installed
 from ldr_utils.scores.mt_bench import TURNS, read_questions
@@ -20,6 +20,7 @@ from ldr_utils.study.stages import Place, places
 
 ORDERS = 2  # a comparison is put to the judge both ways round
 ANSWER_TOKENS = 400  # of a usual answer of a chat model, or of its translation
+PROMPT_TOKENS = 100  # of a usual prompt, translated
 WORDING_TOKENS = 400  # of a judge's question beside the answers
 LOAD_HOURS = 2 / 60  # that a stage takes to load a large model
 TRAINING_FLOPS = 10  # per parameter and token: forward and backward with recomputation, and the reference's forward
@@ -166,6 +167,7 @@ def hours_by_stage(
     problems = params.mgsm_problems * len(tests["mgsm"]) + params.alpaca_prompts * len(tests["x_alpacaeval"])
     problems += len(TURNS) * sum(len(questions) for questions in read_questions(params).values())
     texts = {
+        "prompts": params.iterations * params.prompts_per_iteration * len(languages_lacking_prompts(params)),
         "generation": params.prompts_per_iteration * len(params.languages),
         "translation": 2 * len(params.non_dominant) * (params.prompts_per_iteration + params.round_trip_sample),
         "answers": problems,
@@ -174,7 +176,7 @@ def hours_by_stage(
     for place in places(params):
         name, took = place.stage.name, 0.0
         if name in texts:
-            took = texts[name] * answer / written
+            took = texts[name] * (min(answer, PROMPT_TOKENS) if name == "prompts" else answer) / written
         elif name == "training":
             sides = 1 if ARMS[place.arm].training.get("objective", params.objective) == "nll" else 2
             took = params.epochs * pairs_of(params, place.arm) * sides * answer / trained

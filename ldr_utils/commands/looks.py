@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ldr_utils.commands.chats import check_chat
+from ldr_utils.commands.model_files import translators_of
 from ldr_utils.commands.preflight import check_model
 from ldr_utils.data.coverage import check_languages
 from ldr_utils.judges.endpoint import read_key
@@ -54,8 +55,7 @@ def tried(name: str, look: Callable[[], str]) -> Row:
 def look_at_inputs(study: StudyParams, offline: bool) -> Iterator[Row]:
     """What the study names, each by itself, so that one fault hides no other; nothing is downloaded."""
     models = {"base model": ("base_model", "base model")}
-    if study.translator != "self":
-        models["translator"] = ("translator", "translator")
+    models |= {key.replace("_", " "): (key, "translator") for key in translators_of(study)}
     if study.judge == "local":
         models["judge"] = ("judge_model", "base model")
     if study.second_judge == "local":

@@ -11,7 +11,7 @@ from math import ceil
 from typing import NamedTuple
 
 from ldr_utils.commands.shapes import Seq2SeqShape, Shape, adapter_count, parameter_count
-from ldr_utils.study.params import StudyParams, TrainingParams, TranslationParams
+from ldr_utils.study.params import StudyParams, TrainingParams, TranslatingParams
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes a value
 FLOAT = 4
@@ -273,7 +273,7 @@ def vllm_plan(shape: Shape, params: StudyParams, dtype: str, lora_r: int, step: 
     )
 
 
-def seq2seq_plan(shape: Seq2SeqShape, params: TranslationParams, dtype: str) -> Plan:
+def seq2seq_plan(shape: Seq2SeqShape, params: TranslatingParams, dtype: str) -> Plan:
     """Memory of ``translators.Seq2SeqTranslator`` at its peak.
 
     Assumes a batch of sentences as long as their translations may get. The decoder holds keys and values of both sides,
@@ -284,7 +284,7 @@ def seq2seq_plan(shape: Seq2SeqShape, params: TranslationParams, dtype: str) -> 
     ----------
     shape : Seq2SeqShape
         The translator, whose weights are never quantised.
-    params : TranslationParams
+    params : TranslatingParams
         Batch and length of translations.
     dtype : str
         Key of ``WIDTH``: what ``models.choose_dtype`` decides.

@@ -11,6 +11,7 @@ from ldr_utils.commands import memory, shapes
 from ldr_utils.commands.device import Check
 from ldr_utils.policy.load import base_source, cached_folder, missing_folder
 from ldr_utils.study.errors import InputError
+from ldr_utils.study.params import StudyParams
 from ldr_utils.study.paths import from_root
 
 Role = Literal["base model", "translator", "judge"]
@@ -33,6 +34,12 @@ class Model(NamedTuple):
         if self.seq2seq:
             return self.seq2seq.parameters * memory.FLOAT
         return memory.weight_bytes(self.shape, "bfloat16", "none") if self.shape else 0
+
+
+def translators_of(params: StudyParams) -> dict[str, str]:
+    """The models that translate in place of M_t, by the parameter that names them."""
+    named = {"translator": params.translator, "translate_prompts": params.translate_prompts}
+    return {key: name for key, name in named.items() if name not in ("self", "")}
 
 
 def find_model(name: str, role: Role = "base model") -> Model:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ldr_utils.commands import device as machine
 from ldr_utils.commands.chats import check_chats
 from ldr_utils.commands.device import Device
-from ldr_utils.commands.model_files import Role, find_model, folder_gaps
+from ldr_utils.commands.model_files import Role, find_model, folder_gaps, translators_of
 from ldr_utils.data.coverage import check_languages, unevaluated
 from ldr_utils.data.sets import check_files
 from ldr_utils.judges.endpoint import read_key
@@ -40,8 +40,8 @@ def check_inputs(params: StudyParams) -> None:
     """
     check_torchao()
     check_model("base_model", params.base_model)
-    if params.translator != "self":
-        check_model("translator", params.translator, "translator")
+    for key, name in translators_of(params).items():
+        check_model(key, name, "translator")
     check_judges(params)
     check_chats(params)
     choose_backend(params, vllm_is_installed(), NO_GPU)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldr_utils.commands.model_files import translators_of
 from ldr_utils.commands.shrink import NotHereError, shrink, small_files
 from ldr_utils.commands.stand_ins import family_of, make_stand_in, make_translator
 from ldr_utils.data.coverage import files_needed
@@ -112,8 +113,8 @@ def set_up(study: StudyParams, folder: Path, offline: bool, iterations: int) -> 
     with offline_hub(offline):
         if study.base_model != OURS:
             _set_model(props, study, folder, offline)
-        if study.translator != "self":
-            _set_translator(props, study, folder, offline)
+        for key, name in translators_of(study).items():
+            _set_translator(props, study, key, name, folder, offline)
         _set_judges(props, study, folder, offline)
         _set_data(props, study, folder, offline)
     _set_questions(props, study, folder)
@@ -176,23 +177,23 @@ def _set_model(props: Props, study: StudyParams, folder: Path, offline: bool) ->
     props.attempt("base model", offline, own, instead)
 
 
-def _set_translator(props: Props, study: StudyParams, folder: Path, offline: bool) -> None:
-    small, whole = folder / "translator", folder / "whole-translator"
-    props.study = changed(props.study, translator=str(small))
+def _set_translator(props: Props, study: StudyParams, key: str, name: str, folder: Path, offline: bool) -> None:
+    small, whole = folder / key, folder / f"whole-{key}"
+    props.study = changed(props.study, **{key: str(small)})
 
     def own() -> str:
-        shrink(small_files(study.translator), small)
-        return f"{study.translator}, shrunk"
+        shrink(small_files(name), small)
+        return f"{name}, shrunk"
 
     def instead() -> str:
-        if "nllb" in study.translator.lower():
+        if "nllb" in name.lower():
             make_translator(whole, study.languages)
         else:
-            make_stand_in(whole, family_of(study.translator, "chatml"), study.translator)
+            make_stand_in(whole, family_of(name, "chatml"), name)
         shrink(whole, small)
         return "its files cannot be had; a stand-in of its classes"
 
-    props.attempt("translator", offline, own, instead)
+    props.attempt(key.replace("_", " "), offline, own, instead)
 
 
 def _set_judges(props: Props, study: StudyParams, folder: Path, offline: bool) -> None:

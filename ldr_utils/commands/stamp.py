@@ -28,14 +28,19 @@ HEADER = """\
 """
 GROUPS: dict[str, tuple[type[BaseModel], ...]] = {  # in this order everywhere; a schema's own parameters as declared
     "The study.": (Common, schemas.ArmParams),
-    "Data.": (schemas.IterationParams, schemas.DataParams),
+    "Data.": (
+        schemas.IterationParams,
+        schemas.DataParams,
+        schemas.TrainingPromptsParams,
+        schemas.WordProblemParams,
+    ),
     "The model, and generation: greedy, as in the paper.": (
         schemas.ModelParams,
         schemas.BatchParams,
         schemas.DecodingParams,
         schemas.BackendParams,
     ),
-    "Translation.": (schemas.TranslationParams,),
+    "Translation.": (schemas.TranslationParams, schemas.TranslatingParams),
     "Pairs.": (schemas.PairsParams,),
     "Judging: of pairs (04b), of answers (06) and of MT-Bench (07d).": (schemas.JudgeParams, schemas.AlpacaParams),
     "Answers to test sets, what M_t keeps of what the base model knew, and MT-Bench.": (
@@ -123,7 +128,7 @@ def as_yaml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(as_yaml, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {as_yaml(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{as_yaml(key)}: {as_yaml(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -245,6 +245,19 @@ def read_set(run: Run, name: str, languages: Sequence[str]) -> DataSet:
     return {lang: read_jsonl(run.data / name / f"{lang}.jsonl", Prompt) for lang in languages}
 
 
+def without_prompts(run: Run, languages: Sequence[str]) -> list[str]:
+    """Those of ``languages`` in which no training prompts were drawn (01)."""
+    drawn = languages_in_run(run, "iteration0", languages)
+    return [lang for lang in languages if lang not in drawn]
+
+
+def read_prompts(run: Run, t: int, languages: Sequence[str]) -> DataSet:
+    """The training prompts of M_t: drawn (01), or made where a language has none (01b), where some ids may lack."""
+    made = without_prompts(run, languages)
+    folders = {lang: run.prompts if lang in made else run.data for lang in languages}
+    return {lang: read_jsonl(folder / f"iteration{t}" / f"{lang}.jsonl", Prompt) for lang, folder in folders.items()}
+
+
 def referenced(by_language: dict[str, list[P]]) -> dict[str, list[P]]:
     """The languages whose records have reference answers."""
     return {lang: records for lang, records in by_language.items() if "reference" in records[0]}

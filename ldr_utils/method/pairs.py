@@ -11,6 +11,7 @@ from ldr_utils.study.paths import Run
 from ldr_utils.study.records import ByDirection, ByLanguage, Dropped, Pair, Response, Translation
 
 STAGES = {  # of a reason to drop a row; all other reasons come from the translation
+    "no_prompt": "prompts",
     "truncated_response": "generation",
     "empty_response": "generation",
     "pair_language": "selection",
@@ -41,7 +42,8 @@ def build_pairs(
     Parameters
     ----------
     responses : mapping of language to records
-        Records with ``id``, ``prompt``, ``response``, ``finished``; optional ``translation_task``.
+        Records with ``id``, ``prompt``, ``response``, ``finished``; optional ``translation_task``. A language may lack
+        some of the dominant one's.
     translations : mapping of (source, target) to records
         Records with ``id`` and ``response``, the raw reply to the translation prompt.
     params : PairsParams
@@ -62,8 +64,12 @@ def build_pairs(
     }
     dominant = params.dominant
     for lang in params.non_dominant:
-        for example, direct in own[lang].items():
-            best = own[dominant][example]
+        for example, best in own[dominant].items():
+            direct = own[lang].get(example)
+            if direct is None:  # its prompt was lost in translation (01b)
+                for languages in ((lang, dominant), (dominant, lang)):
+                    _settle(pairs, params, "no_prompt", example, languages, "", (None, None))
+                continue
             unusable = _unusable(best, direct)
             forward, backward = replies[dominant, lang][example], replies[lang, dominant][example]
             if direct.get("translation_task"):

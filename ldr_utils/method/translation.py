@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.policy.generate import Request
 from ldr_utils.policy.prompts import CLOSE_TAG, OPEN_TAG, translation_prompt
-from ldr_utils.study.records import Text
+from ldr_utils.study.records import ByLanguage, Response, Text
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def parse_translation(reply: str) -> Parsed:
 def directions(dominant: str, non_dominant: Sequence[str]) -> list[tuple[str, str]]:
     """(source, target) of every translation of an iteration: out of the dominant language, and back into it."""
     return [*((dominant, lang) for lang in non_dominant), *((lang, dominant) for lang in non_dominant)]
+
+
+def to_translate(responses: ByLanguage[Response], source: str, target: str) -> list[Response]:
+    """The answers to prompts that the target language has too: where they are made (01b), one may be lost."""
+    ids = {record["id"] for record in responses[target]}
+    return [record for record in responses[source] if record["id"] in ids]
 
 
 def translation_requests(responses: Sequence[Text], source: str, target: str) -> list[Request]:

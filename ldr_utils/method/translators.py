@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.method.translation import translation_requests
@@ -18,11 +18,14 @@ from ldr_utils.policy.load import base_source, load_config, load_weights, missin
 from ldr_utils.policy.prompts import CLOSE_TAG
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import write_jsonl
-from ldr_utils.study.params import TranslationParams
+from ldr_utils.study.params import TranslatingParams
 from ldr_utils.study.records import Reply, Text, Translation
 
 # Ends of lines and of sentences; "1." at the head of a list item is no sentence.
 BREAK = re.compile(r"(\s*\n\s*|(?<=[^\d\s][.!?…])\s+|(?<=[。！？।])\s*)")
+
+
+TranslatorKey = Literal["translator", "translate_prompts"]  # who translates answers, and who prompts
 
 
 class Sentence(Reply):
@@ -43,38 +46,41 @@ class Translator(Protocol):
 
 
 @contextmanager
-def open_translator(params: TranslationParams) -> Iterator[Translator]:
-    """The translator of the study, loaded; its memory is free again at the end of the ``with`` block.
+def open_translator(params: TranslatingParams, key: TranslatorKey = "translator") -> Iterator[Translator]:
+    """A translator of the study, loaded; its memory is free again at the end of the ``with`` block.
 
     Parameters
     ----------
-    params : TranslationParams
-        ``translator`` is ``self`` (M_t), or the folder or hub name of another chat model, which is asked as M_t would
-        be, or of a seq2seq model that knows languages by FLORES-200 codes, as NLLB does.
+    params : TranslatingParams
+        How it translates.
+    key : str
+        The parameter that names it: ``self`` (M_t), or the folder or hub name of another chat model, which is asked as
+        M_t would be, or of a seq2seq model that knows languages by FLORES-200 codes, as NLLB does.
 
     Raises
     ------
     InputError
         When the translator does not exist or cannot be loaded, or it does not know a language.
     """
-    if params.translator == "self":
+    name: str = getattr(params, key)
+    if name == "self":
         with open_generator(params, params.t) as generator:
             yield ChatTranslator(generator)
         return
-    if trouble := missing_folder(params.translator):
-        raise InputError(f"translator: {trouble}")
-    if is_seq2seq(params.translator):
-        translator = Seq2SeqTranslator.load(params)
+    if trouble := missing_folder(name):
+        raise InputError(f"{key}: {trouble}")
+    if is_seq2seq(name, key):
+        translator = Seq2SeqTranslator.load(params, key)
         try:
             yield translator
         finally:
             translator.close()
         return
-    with open_generator(params, 0, "translator") as generator:
+    with open_generator(params, 0, key) as generator:
         yield ChatTranslator(generator)
 
 
-def is_seq2seq(name: str) -> bool:
+def is_seq2seq(name: str, key: TranslatorKey = "translator") -> bool:
     """Whether a model folder or hub name is an encoder-decoder model.
 
     Raises
@@ -82,7 +88,7 @@ def is_seq2seq(name: str) -> bool:
     InputError
         When its config cannot be loaded.
     """
-    return bool(load_config(name, "translator").is_encoder_decoder)
+    return bool(load_config(name, key).is_encoder_decoder)
 
 
 @dataclass
@@ -106,23 +112,24 @@ class Seq2SeqTranslator:
 
     model: Any
     tokenizer: Any
-    params: TranslationParams
+    params: TranslatingParams
+    key: TranslatorKey
 
     @classmethod
-    def load(cls, params: TranslationParams) -> Seq2SeqTranslator:
+    def load(cls, params: TranslatingParams, key: TranslatorKey) -> Seq2SeqTranslator:
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         torch.set_num_threads(params.threads)
-        name = params.translator
-        model = load_weights(AutoModelForSeq2SeqLM, "translator", name, params.dtype)
+        name = getattr(params, key)
+        model = load_weights(AutoModelForSeq2SeqLM, key, name, params.dtype)
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 base_source(name), revision=revision_of(name), trust_remote_code=False
             )
         except (OSError, ValueError) as error:
-            raise unloadable("translator", name, error) from None
-        return cls(model.eval(), tokenizer, params)
+            raise unloadable(key, name, error) from None
+        return cls(model.eval(), tokenizer, params, key)
 
     def translate(self, responses: Sequence[Text], source: str, target: str, path: Path) -> list[Translation]:
         joint = self._translations(responses, source, target, path.parent / "sentences" / path.name)
@@ -151,8 +158,8 @@ class Seq2SeqTranslator:
         ids = [self.tokenizer.convert_tokens_to_ids(code) for code in codes]
         for lang, code, token in zip((source, target), codes, ids, strict=True):
             if token in (None, self.tokenizer.unk_token_id):
-                name = self.params.translator
-                raise InputError(f"translator: {name} does not know {lang} as {code}; use one that does, such as NLLB")
+                name = getattr(self.params, self.key)
+                raise InputError(f"{self.key}: {name} does not know {lang} as {code}; use one that does, such as NLLB")
         return Direction(self, codes[0], ids[1])
 
     def close(self) -> None:

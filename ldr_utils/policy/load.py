@@ -22,7 +22,8 @@ from ldr_utils.study.paths import ROOT, Run, from_root
 from ldr_utils.study.progress import say
 from ldr_utils.study.provenance import LOADED
 
-ModelKey = Literal["base_model", "translator", "judge_model", "second_judge_model"]  # parameters that name a model
+# Parameters that name a model.
+ModelKey = Literal["base_model", "translator", "translate_prompts", "judge_model", "second_judge_model"]
 
 
 @dataclass

@@ -170,7 +170,22 @@ class IterationParams(Common):
     iterations: Positive = param(2, "how often the model is improved (paper: 2, M_0 -> M_1 -> M_2)", kept=False)
 
 
-class DataParams(IterationParams):
+BY_WHOM = "published only: self (M0) or a model: translates the prompts that languages lack"
+
+
+class TrainingPromptsParams(Common):
+    """Stages that read training prompts, which may have been translated."""
+
+    translate_prompts: PathText = param("", BY_WHOM, kept=False)
+
+
+class WordProblemParams(Common):
+    """Stages that write the prompt of a word problem."""
+
+    problem_prefix: Prose = param("", "published only: opens a word problem, in place of our words; may say {language}")
+
+
+class DataParams(IterationParams, TrainingPromptsParams, WordProblemParams):
     """01_data."""
 
     source: Source = param("micro", "micro (generated), or published (test sets, and prompts published or your own)")
@@ -179,9 +194,6 @@ class DataParams(IterationParams):
     )
     train_set: Annotated[PathText, Field(min_length=1)] = param(
         "alpagasus", "published only: alpagasus, gsm8k (word problems), ultrafeedback or a folder of prompts"
-    )
-    translate_prompts: PathText = param(
-        "", "published only: self (M0) or a model: translates the prompts that languages lack"
     )
     prompts_per_iteration: Rows = param(200, "training prompts an iteration (paper: 1,000)")
     arithmetic_share: Share = param(
@@ -192,7 +204,6 @@ class DataParams(IterationParams):
     )
     mgsm_problems: Rows = param(150, "word problems in the test set (all of MGSM: 250)")
     alpaca_prompts: Rows = param(100, "instructions in the test set (all of X-AlpacaEval: 805)")
-    problem_prefix: Prose = param("", "published only: opens a word problem, in place of our words; may say {language}")
 
     @model_validator(mode="after")
     def _keys_belong_to_the_source(self) -> Self:
@@ -286,25 +297,36 @@ class DecodingParams(BackendParams):
         return Decoding(self.max_new_tokens, self.repetition_penalty)
 
 
-class GenerationParams(DecodingParams):
+class GenerationParams(DecodingParams, TrainingPromptsParams):
     """02_generation."""
 
 
-class TranslationParams(BackendParams):
+class TranslatingParams(BackendParams):
+    """Stages that translate."""
+
+    translation_max_new_tokens: Positive = param(110, "longest translation in tokens (authors' release: 4,096)")
+    translation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.0)")
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.translation_max_new_tokens, self.translation_repetition_penalty)
+
+
+class PromptsParams(TranslatingParams, IterationParams, WordProblemParams):
+    """01b_prompts."""
+
+    translate_prompts: PathText = param("", BY_WHOM)  # decides what is kept here
+
+
+class TranslationParams(TranslatingParams):
     """03_translation: ``translator`` is M_t itself, or the folder or hub name of another model."""
 
     translator: Annotated[PathText, Field(min_length=1)] = param(
         "self", "self (M_t, as in the paper), or folder or hub name of a chat or a seq2seq model (NLLB)"
     )
-    translation_max_new_tokens: Positive = param(110, "longest translation in tokens (authors' release: 4,096)")
-    translation_repetition_penalty: Penalty = param(1.0, "as repetition_penalty (authors' release: 1.0)")
     round_trip_sample: Count = param(
         50, "translations a language that are translated back and compared (chrF); 0 for none", kept=False
     )
-
-    @property
-    def decoding(self) -> Decoding:
-        return Decoding(self.translation_max_new_tokens, self.translation_repetition_penalty)
 
 
 class JudgeParams(Common):
@@ -386,7 +408,7 @@ class PairsParams(OwnPairsParams):
     equal_pairs: Literal["keep", "drop"] = param("keep", "keep or drop pairs whose two sides are equal")
 
 
-class PremiseParams(OwnPairsParams, JudgeParams):
+class PremiseParams(OwnPairsParams, JudgeParams, TrainingPromptsParams):
     """04b_premise."""
 
 
@@ -547,6 +569,7 @@ class PretrainingParams(_Params):
 NOTEBOOKS: dict[str, type[_Params]] = {
     "00_base_model": PretrainingParams,
     "01_data": DataParams,
+    "01b_prompts": PromptsParams,
     "02_generation": GenerationParams,
     "03_translation": TranslationParams,
     "04_pairs": PairsParams,
@@ -651,7 +674,7 @@ def load_params(path: Path, overrides: list[str] | None = None) -> StudyParams:
     """
     given = _read_yaml(path)
     base_path, base = _read_base(path, given.pop("extends")) if "extends" in given else (path, {})
-    changed = _read_overrides(overrides or [])
+    changed = read_overrides(overrides or [])
     sources: dict[str, str] = {}
     for source, values in ((str(base_path), base), (str(path), given), ("--set", changed)):
         for key in PER_RUN & values.keys():
@@ -723,19 +746,20 @@ def _read_base(path: Path, name: Any) -> tuple[Path, dict[str, Any]]:
     return base, values
 
 
-def _read_overrides(overrides: list[str]) -> dict[str, Any]:
+def read_overrides(overrides: list[str], flag: str = "--set") -> dict[str, Any]:
+    """``key=value`` words of a flag, each value read as YAML; raises InputError for any that is not so."""
     values: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise InputError(f"--set {override}: write it as key=value")
+            raise InputError(f"{flag} {override}: write it as key=value")
         if key == "extends":
-            raise InputError(f"--set {override}: only a file can extend another; write it there")
+            raise InputError(f"{flag} {override}: only a file can extend another; write it there")
         try:
             values[key] = _parse_yaml(text)
         except ValueError:
-            raise InputError(f"--set {override}: the value is not readable as YAML; correct it") from None
-    return _renamed(values, "--set")
+            raise InputError(f"{flag} {override}: the value is not readable as YAML; correct it") from None
+    return _renamed(values, flag)
 
 
 def _renamed(values: dict[str, Any], source: str) -> dict[str, Any]:

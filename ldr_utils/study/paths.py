@@ -83,6 +83,11 @@ class Run:
     def data(self) -> Path:
         return self.root / "data"
 
+    @property
+    def prompts(self) -> Path:
+        """Training prompts that were translated."""
+        return self.root / "prompts"
+
     def test_set(self, task: str) -> Path:
         return self.data / task
 

@@ -226,7 +226,7 @@ def open_stage(
         sources = [Run.at(folder) for folder in params.runs] or [run]
         read = [one.root / of.manifest for one in sources for of in inputs(load_params(one.params), here)]
     else:
-        read = [run.root / of.manifest for of in here.reads]
+        read = [run.root / of.manifest for of in here.reads(params)]
     opened = StageRun(stage, run.root / here.folder, params, [*read, *files(params)], here.label)
     opened.begin()
     return opened

@@ -89,11 +89,22 @@ class Stage:
 STAGES = (
     Stage("data", "01_data", "data", "study"),
     Stage(
+        "prompts",
+        "01b_prompts",
+        "prompts",
+        "study",
+        reads=("data",),
+        costly=True,
+        threads="all",
+        gpu=always,
+        asked=lambda study: bool(study.translate_prompts),
+    ),
+    Stage(
         "generation",
         "02_generation",
         "responses",
         "improved models",
-        reads=("data", "training"),
+        reads=("data", "prompts", "training"),
         costly=True,
         threads="all",
         gpu=always,
@@ -121,7 +132,7 @@ STAGES = (
         "04b_premise",
         "premise",
         "sets of pairs",
-        reads=("data", "generation", "translation", "pairs"),
+        reads=("data", "prompts", "generation", "translation", "pairs"),
         gpu=judges_locally,
     ),
     Stage(
@@ -230,15 +241,20 @@ class Place:
         """The model, in names of figures."""
         return label(self.t, self.arm)
 
-    @property
-    def reads(self) -> list[Place]:
-        """The places that it starts from; the report starts from all that the study has (see `inputs`)."""
+    def reads(self, params: Any) -> list[Place]:
+        """The places that it starts from; the report starts from all that the study has (see `inputs`).
+
+        Parameters
+        ----------
+        params : StudyParams
+            The study; or its own parameters, in which is what decides whether the study has those places.
+        """
         found = []
         for text in self.stage.reads:
             which, _, name = text.rpartition(":")
             times = {"": [self.t], "before": [self.t - 1], "until": range(self.t + 1)}[which]
             found += [place(name, t, self.arm) for t in times if t > 0 or name != "training"]
-        return found
+        return [one for one in found if one.stage.asked(params)]
 
 
 def place(name: str, t: int = 0, arm: str = MAIN) -> Place:
@@ -278,7 +294,9 @@ def places(study: StudyParams) -> Iterator[Place]:
 
 def inputs(study: StudyParams, of: Place) -> list[Place]:
     """What a place starts from; the report from everything that has a table of results, or pairs to show."""
-    return [one for one in places(study) if one.stage.name != "report"] if of.stage.name == "report" else of.reads
+    if of.stage.name != "report":
+        return of.reads(study)
+    return [one for one in places(study) if one.stage.name != "report"]
 
 
 def executed(study: StudyParams, of: Place) -> str:
