@@ -5,6 +5,7 @@ Ours are written down here; a study brings records of its own in its params file
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,9 +27,17 @@ class Language:
     decimal_comma : bool
         Whether numbers are written with a comma before decimals and points or spaces between thousands.
     magnitudes : tuple of (str, int)
-        Words for powers of ten that stand after digits and make one number with them: 万 is 10,000.
+        Words for powers of ten that stand after digits and make one number with them: 万 is 10,000. A word for 1 only
+        begins like one: 千克 is a kilogram. One letter counts as it is written and right after its digits alone.
+    units_first : bool
+        Whether they and units stand before the digits: mayai elfu 18 are 18,000 eggs.
+    numerals : tuple of str
+        How number words begin. An answer that is spelled out is not read, and no other number is taken for it.
+    ranges : tuple of str
+        What stands between the ends of a range, or of a choice, which give no answer: "to"; with what stands before
+        them: "between # and".
     question_headings : tuple of str
-        What a next question would open with, such as "Question" or "Q": a model that goes on alone invents one.
+        What a next question would open with, such as "Question" or "Q:": a model that goes on alone invents one.
     gram : int
         Words, or characters where there are no spaces, of an n-gram as long as 8 English words in MGSM and
         X-AlpacaEval, on average.
@@ -41,75 +50,376 @@ class Language:
     answer_phrases: tuple[str, ...]
     decimal_comma: bool = False
     magnitudes: tuple[tuple[str, int], ...] = ()
+    units_first: bool = False
+    numerals: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ()
     question_headings: tuple[str, ...] = ()
     gram: int = 8
     spaced: bool = True
 
 
+def _words(line: str) -> tuple[str, ...]:
+    return tuple(line.split())
+
+
+def _powers(words: Mapping[int, str]) -> tuple[tuple[str, int], ...]:
+    return tuple((word, 10**power) for power, line in words.items() for word in _words(line))
+
+
 UNSPACED_GRAM = 20  # characters, in a language that ours do not tell of: between Chinese (13) and Thai (36)
-_HAN = (("万", 10**4), ("萬", 10**4))
+_HAN = (
+    (("百", 10**2), ("千", 10**3), ("万", 10**4), ("萬", 10**4), ("亿", 10**8), ("億", 10**8), ("兆", 10**12))
+    + (("百分", 1), ("百货", 1), ("百貨", 1), ("百合", 1), ("千葉", 1))
+)  # fmt: skip
+_HAN_DIGITS = tuple("〇零一二三四五六七八九十两兩")
+_METRIC = tuple((f"千{unit}", 1) for unit in "克米瓦卡焦赫伏帕字升")  # kilo-
 BUILT_IN: dict[str, Language] = {
     "ar": Language(
         "Arabic",
         "arb_Arab",
-        ("الجواب هو", "الجواب النهائي هو", "الإجابة هي", "الإجابة النهائية هي", "الجواب:", "الإجابة:"),
+        (
+            "الجواب هو",
+            "الجواب النهائي هو",
+            "الجواب الصحيح هو",
+            "الإجابة هي",
+            "الإجابة النهائية هي",
+            "الإجابة الصحيحة هي",
+            "الاجابة هي",
+            "الاجابة النهائية هي",
+            "الجواب:",
+            "الجواب النهائي:",
+            "الإجابة:",
+            "الإجابة النهائية:",
+            "الاجابة:",
+        ),
+        magnitudes=_powers(
+            {3: "ألف الف ألفا ألفاً ألفًا آلاف الاف", 6: "مليون مليونا مليوناً مليونًا ملايين", 9: "مليار مليارات"}
+        ),
+        numerals=_words("صفر واحد اثن إثن ثلاث أربع اربع خمس ست سبع ثمان تسع عشر أحد احد مئة مائة مئت مائت ألف"),
+        ranges=("إلى", "الى", "حتى", "أو", "او", "بين # و"),
+        question_headings=("سؤال", "السؤال", "مسألة", "المسألة", "المشكلة"),
     ),
-    "bn": Language("Bengali", "ben_Beng", ("উত্তর হল", "উত্তর হলো", "উত্তর হচ্ছে", "উত্তর হবে", "উত্তরটি হল", "উত্তর:")),
+    "bn": Language(
+        "Bengali",
+        "ben_Beng",
+        (
+            "উত্তর হল",
+            "উত্তর হলো",
+            "উত্তর হ'ল",
+            "উত্তর হচ্ছে",
+            "উত্তর হবে",
+            "উত্তর হয়",
+            "উত্তরটি হল",
+            "উত্তরটি হবে",
+            "উত্তরটি হচ্ছে",
+            "সুতরাং উত্তর",
+            "অতএব উত্তর",
+            "তাই উত্তর",
+            "চূড়ান্ত উত্তর",
+            "সঠিক উত্তর",
+            "উত্তর:",
+        ),
+        magnitudes=_powers({3: "হাজার", 5: "লাখ লক্ষ", 6: "মিলিয়ন", 7: "কোটি", 9: "বিলিয়ন"}),
+        numerals=_words(
+            "শূন্য এক দুই দু তিন চার পাঁচ ছয় সাত আট নয় দশ এগার বার তের চৌদ্দ পনের ষোল সতের আঠার উনিশ বিশ কুড়ি ত্রিশ চল্লিশ পঞ্চাশ ষাট সত্তর"
+            " আশি নব্বই শত হাজার"
+        ),
+        ranges=("থেকে", "বা", "অথবা"),
+        question_headings=("প্রশ্ন", "সমস্যা"),
+    ),
     "de": Language(
         "German",
         "deu_Latn",
-        ("Die Antwort ist", "Die Antwort lautet", "Antwort ist", "Antwort lautet", "Antwort:"),
+        (
+            "Die Antwort ist",
+            "Die Antwort lautet",
+            "Antwort ist",
+            "Antwort lautet",
+            "Die Antwort wäre",
+            "Antwort:",
+            "Endergebnis ist",
+            "Endergebnis lautet",
+            "Endergebnis:",
+            "Ergebnis:",
+        ),
         decimal_comma=True,
+        magnitudes=_powers(
+            {
+                2: "Hundert",
+                3: "Tausend Tsd",
+                6: "Million Millionen Mio",
+                9: "Milliarde Milliarden Mrd",
+                12: "Billion Billionen",
+            }
+        ),
+        numerals=_words(
+            "null eins ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig hundert tausend"
+        ),
+        ranges=("bis", "bis zu", "oder", "zwischen # und"),
+        question_headings=("Frage", "Nächste Frage", "Aufgabe", "Problem"),
     ),
-    "en": Language("English", "eng_Latn", ("The answer is", "answer is", "Answer:", "####")),
+    "en": Language(
+        "English",
+        "eng_Latn",
+        (
+            "The answer is",
+            "answer is",
+            "answer would be",
+            "answer will be",
+            "answer should be",
+            "answer to the question is",
+            "answer to the problem is",
+            "answer to this question is",
+            "answer to this problem is",
+            "Answer:",
+            "####",
+        ),
+        magnitudes=_powers(
+            {
+                2: "hundred",
+                3: "thousand thousands k K",
+                5: "lakh lakhs",
+                6: "million millions M",
+                7: "crore crores",
+                9: "billion billions",
+                12: "trillion trillions",
+            }
+        ),
+        numerals=_words(
+            "zero one two three four five six seven eight nine ten eleven twelve thir fif twenty forty hundred thousand"
+        ),
+        ranges=("to", "through", "or", "between # and"),
+        question_headings=(
+            "Question",
+            "Next question",
+            "New question",
+            "Q",
+            "Problem",
+            "Next problem",
+            "New problem",
+            "Exercise",
+        ),
+    ),
     "es": Language(
         "Spanish",
         "spa_Latn",
-        ("La respuesta es", "respuesta final es", "respuesta correcta es", "Respuesta:", "Respuesta final:"),
+        (
+            "La respuesta es",
+            "respuesta final es",
+            "respuesta correcta es",
+            "respuesta sería",
+            "respuesta será",
+            "respuesta a la pregunta es",
+            "respuesta al problema es",
+            "Respuesta:",
+            "Respuesta final:",
+            "Respuesta correcta:",
+            "resultado final es",
+            "Resultado final:",
+        ),
         decimal_comma=True,
+        magnitudes=_powers({3: "mil", 6: "millón millones", 12: "billón billones"}),
+        numerals=_words(
+            "cero uno una un dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieci veint"
+            " treinta cuarenta cincuenta sesenta setenta ochenta noventa cien quinientos mil"
+        ),
+        ranges=("a", "hasta", "o", "u", "entre # y"),
+        question_headings=("Pregunta", "Siguiente pregunta", "Problema", "Ejercicio"),
     ),
     "fr": Language(
         "French",
         "fra_Latn",
-        ("La réponse est", "réponse finale est", "réponse correcte est", "Réponse:", "Réponse finale:"),
+        (
+            "La réponse est",
+            "réponse est",
+            "réponse finale est",
+            "réponse correcte est",
+            "réponse serait",
+            "réponse à la question est",
+            "réponse au problème est",
+            "Réponse:",
+            "Réponse finale:",
+            "Réponse correcte:",
+            "résultat final est",
+            "Résultat final:",
+        ),
         decimal_comma=True,
+        magnitudes=_powers({3: "mille", 6: "million millions", 9: "milliard milliards", 12: "billion billions"}),
+        numerals=_words(
+            "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize vingt trente"
+            " quarante cinquante soixante cent mille"
+        ),
+        ranges=("à", "ou", "jusqu'à", "entre # et"),
+        question_headings=("Question", "Question suivante", "Problème", "Exercice"),
     ),
     "it": Language(
         "Italian",
         "ita_Latn",
-        ("La risposta è", "risposta finale è", "risposta corretta è", "Risposta:", "Risposta finale:"),
+        (
+            "La risposta è",
+            "risposta finale è",
+            "risposta corretta è",
+            "risposta esatta è",
+            "risposta sarebbe",
+            "risposta alla domanda è",
+            "risposta al problema è",
+            "Risposta:",
+            "Risposta finale:",
+            "Risposta corretta:",
+            "risultato finale è",
+            "Risultato finale:",
+        ),
         decimal_comma=True,
+        magnitudes=_powers({3: "mila mille", 6: "milione milioni", 9: "miliardo miliardi"}),
+        numerals=_words(
+            "zero uno una un due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici"
+            " sedici dicia dicio venti trenta quaranta cinquanta sessanta settanta ottanta novanta cento mille"
+        ),
+        ranges=("a", "o", "oppure", "fino a", "tra # e", "fra # e"),
+        question_headings=("Domanda", "Prossima domanda", "Problema", "Esercizio"),
     ),
     "ja": Language(
         "Japanese",
         "jpn_Jpan",
-        ("答えは", "解答は", "答え:", "解答:", "回答:", "答:"),
+        ("答えは", "答えが", "解答は", "回答は", "正解は", "答え:", "解答:", "回答:", "正解:", "答:"),
         magnitudes=_HAN,
+        numerals=_HAN_DIGITS,
+        ranges=("から", "ないし", "または", "か"),
+        question_headings=("質問", "問題", "次の質問", "次の問題", "問"),
         gram=19,
         spaced=False,
     ),
-    "ko": Language("Korean", "kor_Hang", ("답은", "답:"), magnitudes=(("만", 10**4),)),
-    "ru": Language("Russian", "rus_Cyrl", ("Ответ равен", "Ответ это", "Ответ:"), decimal_comma=True),
-    "sw": Language("Swahili", "swh_Latn", ("Jibu ni", "Jibu la mwisho ni", "Jibu sahihi ni", "Jibu:")),
-    "te": Language("Telugu", "tel_Telu", ("సమాధానం", "జవాబు", "సమాధానం:", "జవాబు:")),
+    "ko": Language(
+        "Korean",
+        "kor_Hang",
+        ("답은", "답변은", "답이", "답:", "답변:"),
+        magnitudes=_powers({2: "백", 3: "천", 4: "만", 8: "억", 12: "조"})
+        + tuple((word, 1) for word in _words("백분 백화점 만큼 만약 만일 만들 만에 조각 조건 천천")),
+        numerals=_words(
+            "영 하나 한 둘 두 셋 세 넷 네 다섯 여섯 일곱 여덟 아홉 열 스물 서른 마흔 쉰 일 이 삼 사 오 육 칠 팔 구 십 백"
+        ),
+        ranges=("에서", "부터", "또는", "혹은"),
+        question_headings=("질문", "다음 질문", "문제", "다음 문제"),
+    ),
+    "ru": Language(
+        "Russian",
+        "rus_Cyrl",
+        ("Ответ равен", "Ответ это", "Ответ будет", "Ответ составляет", "Ответом будет", "Ответом является", "Ответ:"),
+        decimal_comma=True,
+        magnitudes=_powers(
+            {
+                3: "тысяча тысячи тысяч тысячу тыс",
+                6: "миллион миллиона миллионов млн",
+                9: "миллиард миллиарда миллиардов млрд",
+                12: "триллион триллиона триллионов трлн",
+            }
+        ),
+        numerals=_words(
+            "ноль один одна два две три четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать"
+            " четырнадцать пятнадцать шестнадцать двадцать сорок пятьдесят сто двести триста тысяч"
+        ),
+        ranges=("до", "или", "либо", "между # и"),
+        question_headings=("Вопрос", "Следующий вопрос", "Задача", "Следующая задача"),
+    ),
+    "sw": Language(
+        "Swahili",
+        "swh_Latn",
+        (
+            "Jibu ni",
+            "Jibu la mwisho ni",
+            "Jibu sahihi ni",
+            "Jibu lake ni",
+            "Jibu letu ni",
+            "Jibu la swali ni",
+            "Jibu la swali hili ni",
+            "Jibu litakuwa",
+            "Jibu:",
+            "Jibu la mwisho:",
+            "Jibu sahihi:",
+        ),
+        magnitudes=_powers({2: "mia", 3: "elfu", 5: "laki", 6: "milioni", 9: "bilioni"}),
+        units_first=True,
+        numerals=_words(
+            "sifuri moja mbili tatu nne tano sita saba nane tisa kumi ishirini thelathini arobaini hamsini sitini sabini"
+            " themanini tisini mia elfu"
+        ),
+        ranges=("hadi", "mpaka", "au", "kati ya # na"),
+        question_headings=("Swali", "Swali linalofuata", "Tatizo"),
+    ),
+    "te": Language(
+        "Telugu",
+        "tel_Telu",
+        ("సమాధానం", "జవాబు", "సమాధానం:", "జవాబు:"),
+        magnitudes=_powers(
+            {2: "వందల వందలు", 3: "వేలు వేల వెయ్యి", 5: "లక్షలు లక్షల లక్ష", 6: "మిలియన్లు మిలియన్ల మిలియన్", 7: "కోట్లు కోట్ల కోటి"}
+        ),
+        numerals=_words(
+            "సున్నా ఒక ఒకటి రెండు మూడు నాలుగు ఐదు అయిదు ఆరు ఏడు ఎనిమిది తొమ్మిది పది పదకొండు పన్నెండు పదమూడు పద్నాలుగు పదిహే పద్దెనిమిది"
+            " పంతొమ్మిది ఇరవై ముప్పై నలభై యాభై అరవై డెబ్బై ఎనభై తొంభై వంద నూరు వెయ్యి"
+        ),
+        ranges=("నుండి", "నుంచి", "లేదా"),
+        question_headings=("ప్రశ్న", "సమస్య"),
+    ),
     "th": Language(
         "Thai",
         "tha_Thai",
-        ("คำตอบคือ", "คำตอบสุดท้ายคือ", "คำตอบที่ถูกต้องคือ", "คำตอบ:", "ตอบ:"),
+        (
+            "คำตอบคือ",
+            "คำตอบก็คือ",
+            "คำตอบสุดท้ายคือ",
+            "คำตอบที่ถูกต้องคือ",
+            "คำตอบที่ได้คือ",
+            "คำตอบของคำถามนี้คือ",
+            "คำตอบของคำถามคือ",
+            "คำตอบของโจทย์คือ",
+            "คำตอบเท่ากับ",
+            "คำตอบ:",
+            "คำตอบสุดท้าย:",
+            "ตอบ:",
+        ),
+        magnitudes=_powers({2: "ร้อย", 3: "พัน", 4: "หมื่น", 5: "แสน", 6: "ล้าน"}) + (("ร้อยละ", 1), ("พันธุ์", 1)),
+        numerals=_words("ศูนย์ หนึ่ง สอง สาม สี่ ห้า หก เจ็ด แปด เก้า สิบ ยี่สิบ ร้อย พัน"),
+        ranges=("ถึง", "หรือ", "ระหว่าง # และ"),
+        question_headings=("คำถาม", "คำถามถัดไป", "โจทย์", "ปัญหา"),
         gram=36,
         spaced=False,
     ),
     "zh": Language(
         "Chinese",
         "zho_Hans",
-        ("答案是", "答案为", "答案為", "答案:", "答:"),
-        magnitudes=_HAN,
+        (
+            "答案是",
+            "答案为",
+            "答案為",
+            "答案就是",
+            "答案应该是",
+            "答案應該是",
+            "答案应为",
+            "答案等于",
+            "答案:",
+            "答:",
+            "最终结果是",
+            "最终结果为",
+        ),
+        magnitudes=_HAN + _METRIC,
+        numerals=_HAN_DIGITS,
+        ranges=("到", "至", "或", "或者"),
+        question_headings=("问题", "問題", "下一个问题", "下一題", "题目", "題目", "问", "問"),
         gram=13,
         spaced=False,
     ),
 }
 
+# Letters of the Latin, Greek and Cyrillic scripts without their accents; elsewhere such marks are letters.
+_PLAIN = {k: unicodedata.normalize("NFD", chr(k))[0] for k in (*range(0xC0, 0x530), *range(0x1E00, 0x2000))}
+_PLAIN |= dict(zip(map(ord, "đłøıĐŁØ"), "dloiDLO", strict=True))
+
 LANGUAGES: dict[str, Language] = dict(BUILT_IN)  # ours, and those of the study that this process works on
+
+
+def plain(text: str) -> str:
+    """``text`` without accents, as it is often typed: of the same length."""
+    return unicodedata.normalize("NFC", text).translate(_PLAIN)
 
 
 def record_of(lang: str, values: Mapping[str, Any]) -> Language:
@@ -142,7 +452,7 @@ def record_of(lang: str, values: Mapping[str, Any]) -> Language:
 
 def _checked(where: str, key: str, value: Any) -> Any:
     """A value of a record, in the form that `Language` has it."""
-    if key in ("decimal_comma", "spaced"):
+    if key in ("decimal_comma", "units_first", "spaced"):
         if not isinstance(value, bool):
             raise ValueError(f"{where}: give true or false")
     elif key == "gram":
@@ -152,7 +462,7 @@ def _checked(where: str, key: str, value: Any) -> Any:
         if not isinstance(value, Mapping) or not all(_is_word(word) and _is_power(n) for word, n in value.items()):
             raise ValueError(f"{where}: give words and the powers of ten that they stand for, such as {{mil: 1000}}")
         return tuple(value.items())
-    elif key in ("answer_phrases", "question_headings"):
+    elif key in ("answer_phrases", "numerals", "ranges", "question_headings"):
         if not isinstance(value, list | tuple) or not all(map(_is_word, value)) or (key[0] == "a" and not value):
             raise ValueError(f"{where}: give a list of phrases, such as [The answer is, 'Answer:']")
         return tuple(value)
@@ -166,7 +476,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _is_power(value: Any) -> bool:
-    return type(value) is int and value > 1 and str(value).strip("0") == "1"
+    return type(value) is int and value >= 1 and str(value).strip("0") == "1"
 
 
 def adopt(records: Mapping[str, Mapping[str, Any]]) -> None:
