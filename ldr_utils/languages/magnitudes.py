@@ -6,21 +6,21 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 
-from ldr_utils.languages.table import Language
+from ldr_utils.languages.table import Language, plain
 
 UNREADABLE = "\ue000"  # stands where something is, of which no rule could tell which number it is
 AND = "(?:and|und|y|e|et|и|na|এবং|ও|మరియు|และ|和|と|와|과|و)"
 Read = Callable[[str], Decimal | None]
 
 _BLANK = "[ \u00a0]"
-_GAP = rf"[ \u00a0$*]{{0,3}}(?:\\text(?:bf)?\{{ ?)?"  # between digits and their word
-_DIGITS = r"(?<![\d.,'\u066b])\d++(?:[.,'\u066b\u00a0]\d++)*+"
-_GROUPS = r"(?: \d{3}(?!\d))*+"
+_GAP = r"[ \u00a0$*]{0,3}(?:\\text(?:bf)?\{ ?)?"  # between digits and their word
+_DIGITS = r"(?<![\d.,'\u066b])\d++(?:[.,'\u066b\u00a0]\d++){0,12}+"
+_GROUPS = r"(?: \d{3}(?!\d)){0,8}+"
 _REST = r"(?P<rest>\d{1,3}(?:[.,]\d{3})++|\d{1,8})(?![\d/:%^]|[.,'\u00a0]\d|-[^\W\d])"
+_LETTER = r"[^\W\d_\u0900-\U0010ffff]"  # of a script that ends its words
 _WORD_BEGINS = r"(?<![^\W\d_])"
-_UNSPACED = 0x0900  # scripts from Devanagari on attach endings, or write no spaces: letters may follow a word
 _NEXT = rf"(?:,?{_BLANK}{AND}{_BLANK}?|\.?{_BLANK}?)"
 
 
@@ -44,10 +44,10 @@ class Magnitudes:
     def spell_out(self, text: str, read: Read) -> str:
         """Replace every compound by its number, or by `UNREADABLE`; ``read`` reads what has digits alone."""
         for order in self.orders:
-            text = order.compound.sub(lambda found, pair=order.pair: self._number(found, pair, read), text)
+            text = order.compound.sub(partial(self._number, order.pair, read), text)
         return self.half.sub(UNREADABLE, text)
 
-    def _number(self, found: re.Match[str], pair: re.Pattern[str], read: Read) -> str:
+    def _number(self, pair: re.Pattern[str], read: Read, found: re.Match[str]) -> str:
         parts = list(pair.finditer(found["compound"]))
         in_digits = [part["number"][0].isdigit() for part in parts]
         powers = [self._power(part) for part in parts]
@@ -65,7 +65,7 @@ class Magnitudes:
     def _power(self, part: re.Match[str]) -> int:
         power = 1
         for word in self.word.findall(part.string, *part.span("words")):
-            power *= self.powers[word if len(word) == 1 else word.casefold()]
+            power *= self.powers[_key(word)]
         return power
 
 
@@ -87,9 +87,11 @@ def _with_rest(value: Decimal, zeros: int, found: re.Match[str], tail: str) -> s
 def magnitudes_of(language: Language, english: Language) -> Magnitudes:
     """The compounds of a language, with the English words beside its own: models use them everywhere."""
     own, numerals = dict(language.magnitudes), _one_of(map(re.escape, language.numerals))
-    powers = {word if len(word) == 1 else word.casefold(): power for word, power in [*english.magnitudes, *own.items()]}
+    powers = {_key(word): power for word, power in [*english.magnitudes, *own.items()]}
     number = _DIGITS + (_GROUPS if language.decimal_comma else "")
-    words = _one_of(_as_word(word, language.units_first and word in own) for word in powers)
+    words = _one_of(
+        _as_word(word, language.units_first and word in own) for word in {**dict(english.magnitudes), **own}
+    )
     orders = [
         _order(rf"(?P<number>{number}){_GAP}(?P<words>{_run(words)})", rf"{_BLANK}{AND}{_BLANK}|{_BLANK}?", numerals)
     ]
@@ -100,20 +102,29 @@ def magnitudes_of(language: Language, english: Language) -> Magnitudes:
     return Magnitudes(powers, _pattern(words), tuple(orders), _pattern(_half(language, powers, number)))
 
 
+def _key(word: str) -> str:
+    return word if len(word) == 1 else plain(word).casefold()
+
+
 def _order(pair: str, gap: str, numerals: str) -> _Order:
-    plain = re.sub(r"\?P<\w+>", "?:", pair)
+    unnamed = re.sub(r"\?P<\w+>", "?:", pair)
     last = rf"(?:(?P<gap>{gap}){_REST}|{_BLANK}?(?P<spelled>{numerals}))?"
-    return _Order(_pattern(f"(?P<compound>{plain}(?:{_NEXT}{plain})*){last}"), _pattern(pair))
+    return _Order(_pattern(f"(?P<compound>{unnamed}(?:{_NEXT}{unnamed})*){last}"), _pattern(pair))
 
 
 def _half(language: Language, powers: dict[str, int], number: str) -> str:
-    own = dict(language.magnitudes) if language.units_first else {}
-    long = _one_of(map(re.escape, (w for w in powers if len(w) > 2 and ord(w[-1]) < _UNSPACED and w not in own)))
-    digits, single = (
-        "".join(w for w in words if len(w) == 1) for words in (language.numerals, dict(language.magnitudes))
+    own = dict(language.magnitudes)
+    apart = (
+        word for word in powers if len(word) > 2 and not _goes_on(word) and not (language.units_first and word in own)
     )
-    signs = rf"|(?<![{digits}])[{digits}]++[{single}]++{number}" if digits and single else ""
-    return rf"{_WORD_BEGINS}(?:{long}){_BLANK}(?:{AND}{_BLANK})?{number}{signs}"
+    joined, numerals = (_one_of(map(re.escape, filter(_goes_on, words))) for words in (own, language.numerals))
+    words = rf"{_WORD_BEGINS}(?:{_one_of(map(re.escape, apart))}){_BLANK}(?:{AND}{_BLANK})?"
+    return rf"(?:{words}|(?:{numerals})(?:{joined}){{0,3}}){number}"
+
+
+def _goes_on(word: str) -> bool:
+    """Whether letters may follow a word: scripts from Devanagari on attach endings, or write no spaces."""
+    return ord(word[-1]) >= 0x0900
 
 
 def _run(words: str) -> str:
@@ -123,8 +134,8 @@ def _run(words: str) -> str:
 def _as_word(word: str, ends: bool = False) -> str:
     """A pattern of a word; ``ends``: no digits may follow it, for then it belongs to those."""
     if len(word) == 1 and word.isascii():  # 70k, but not 2k = 36
-        return rf"(?<=\d)(?-i:{word})(?![^\W_]|{_BLANK}?[=+*^/-])"
-    whole = r"(?![^\W\d_])" if ord(word[-1]) < _UNSPACED else ""
+        return rf"(?<=\d)(?-i:{word})(?!\d|{_LETTER}|{_BLANK}?[=+*^/-])"
+    whole = "" if _goes_on(word) else f"(?!{_LETTER})"
     return re.escape(word) + whole + (rf"(?!{_BLANK}?\d)" if ends else "")
 
 

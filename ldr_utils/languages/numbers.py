@@ -25,11 +25,14 @@ from ldr_utils.languages.turns import first_turn
 
 _SCOPE = 200  # characters in which a phrase or a box must hold its number; bounds the cost of a hostile text
 _NEAR = 40  # characters between a phrase and its number, or between the terms of an equation
+_SPACED_GROUP = re.compile(r"\d \d{3}")
 _COLON = ":—=\n】ঃ-"  # what ends a heading
 
 _BOX_BODY = re.compile(r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*")
 _SENTENCE = re.compile(r"(?:[^!?。।\u061f\n.]|\.(?!\s|$))*")
-_DIRECT = re.compile(r"(?:[^\w\\]|_|\\[a-z]*|USD?|EUR|GBP|INR|Rs|K[Ss]h|T[Ss]h|KES|TZS|RMB|CNY|JPY|KRW|dola|de)*")
+_DIRECT = re.compile(
+    r"(?:[^\w\\]|_|\\[a-z]*|USD?|EUR|GBP|INR|Rs|K[Ss]h|T[Ss]h|KES|TZS|RMB|CNY|JPY|KRW|dola|de|\b[A-Za-z]\s?=)*"
+)
 _WORD = re.compile(r"[^\w\n]*[^\W\d]+\s*")
 _BULLET = re.compile(r"\n\s*[-*•]\s")
 _LONE_LETTER = re.compile(r"(?<!\w)[a-z]$", re.IGNORECASE)
@@ -104,7 +107,8 @@ def extract(text: str, lang: str) -> Extraction:
     numbers = read_numbers(turn, language)
     if not numbers or (unfinished and turn == folded):
         return Extraction(None, None)
-    found = _stated(turn, read_numbers(turn, language, spaced=True), speech)
+    spaced = read_numbers(turn, language, spaced=True) if _SPACED_GROUP.search(turn) else numbers
+    found = _stated(turn, spaced, speech)
     if (found or numbers[-1]).value is None:
         return Extraction(None, None)
     last = next(number.value for number in reversed(numbers) if number.value is not None)

@@ -7,10 +7,9 @@ How an ambiguous number is read (the language only matters where said):
 * ``1.234``: 1234 in the decimal-comma languages, 1.234 in all others. ``18.00``, ``18,00``: 18 everywhere.
 * ``1 234``: one number in the decimal-comma languages, and where the caller says so; elsewhere only with a
   non-breaking, thin or figure space.
-* ``1万8千``, ``2,5 Millionen``, ``18 тысяч 500``, ``elfu 18``: whole, by the language's magnitudes and the English ones.
+* ``1万8千``, ``2,5 Millionen``, ``18 тысяч 500``, ``elfu 18``: whole, by the language's magnitudes and the English.
 * ``1/2``, ``1 1/2``: one number. ``x^2``: no number.
-* ``3:30``, ``3時30分``, ``12.05.2020``, ``1,2,3``, ``1万八千``, ``mil 800``: something is there, but no number that a rule
-  could tell. Its value is None.
+* ``3:30``, ``3時30分``, ``12.05.2020``, ``1,2,3``, ``1万八千``, ``mil 800``: no rule could tell which number that is.
 * ``-5`` is negative unless the hyphen joins (``12-18``, ``A-5``, ``20 - 2``) or leads a list item (``- 5 apples``).
 """
 
@@ -51,7 +50,8 @@ _BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)")
 _LIST_NUMBER = re.compile(r"(?:(?<=\n)|^(?=#))([ \t]*#*[ \t]*)[1-9][.)][ \t]+(?=\S)")
 _FRACTION = re.compile(r"(?<![\d.,/'])(?:(\d{1,6}) )?(\d{1,6})/(\d{1,6})(?!\d|[/.,]\d)")
 _TIME = re.compile(
-    r"(?<![\d.,:])\d{1,6}(?::\d{1,6})+(?![\d:])|(?<![\d.,])\d{1,2} ?(?:h|[小]?[时時](?:間|间)?|[点點]|시(?:간)?) ?\d{1,2}(?!\d)"
+    r"(?<![\d.,])(?<!\d:)\d{1,6}(?::\d{1,6})+(?![\d:])"
+    r"|(?<![\d.,])\d{1,2} ?(?:h|小?[时時][間间]?|[点點]|시간?) ?\d{1,2}(?!\d)"
 )
 
 # U+066B is the one separator that can only be decimal.
@@ -76,7 +76,7 @@ def fold(text: str, language: Language, english: Language) -> str:
     """Bring digits, separators, signs, fractions, magnitudes and markup to one spelling each."""
     text = unicodedata.normalize("NFC", text).translate(_FOLD)
     # `\d` and `decimal`, not `digit`, which also takes superscripts: "18 m²" would end in a 2.
-    text = re.sub(r"\d", lambda m: str(unicodedata.decimal(m[0])), text)
+    text = re.sub(r"(?![0-9])\d", lambda m: str(unicodedata.decimal(m[0])), text)
     for command, plain in _LATEX:
         text = text.replace(command, plain)
     text = _LATEX_FRACTION.sub(r" \1/\2", text)
@@ -89,9 +89,9 @@ def fold(text: str, language: Language, english: Language) -> str:
 def read_numbers(text: str, language: Language, spaced: bool = False) -> list[Number]:
     """Read every number of a folded text, in order; ``spaced``: a plain space groups thousands too."""
     raw = re.compile(f"{_SPACED}|{_RAW}" if spaced or language.decimal_comma else _RAW)
-    found = []
+    found, powers = [], "^" in text or "_{" in text
     for match in raw.finditer(text):
-        if _EXPONENT.search(text, max(0, match.start() - 4), match.start()):
+        if powers and _EXPONENT.search(text, max(0, match.start() - 4), match.start()):
             continue
         for offset, piece, value in _split(match[0], language):
             start = match.start() + offset

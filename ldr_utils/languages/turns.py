@@ -13,7 +13,7 @@ _BARE_ROLE = r"(?:^|(?<=[.!?。।]))[ \t]*(?:user|assistant|model)[ \t]*$"
 _ROLES = ("User", "Human", "Assistant", "Instruction")
 _COUNT = r"[ \u00a0]?(?:n[o°]\.? ?|№ ?|#)?\d{1,3}"
 _HEADED = re.compile(
-    r"[\s#*_>-]*+(?!(?:A|AI|Assistant|Response)\b)(?:[^\W\d_]+[ \u00a0]?){1,3}[*_ \u00a0]{0,3}:", re.IGNORECASE
+    r"[\s#*_>-]*+(?!(?:A|AI|Assistant|Response)\b)(?:[^\s\d:]{1,24}+[ \u00a0]?+){1,3}+:", re.IGNORECASE
 )
 _EQUATION = re.compile(r"=[^\w\n]{0,8}\d")
 _DIGIT = re.compile(r"\d")
