@@ -124,6 +124,7 @@ def _add_results(commands: Any) -> None:
     score.add_argument("file", type=Path, metavar="FILE.jsonl", help="rows with response and answer (the gold number)")
     score.add_argument("--lang", required=True, metavar="XX", help="language of the questions, such as es")
     score.add_argument("--out", type=Path, metavar="FILE.csv", help="also write the verdict on every row")
+    score.add_argument("--params", type=Path, metavar="FILE", help="a study whose language_records count too")
     score.set_defaults(do=_score)
     compare = commands.add_parser("compare", help="several seeds of one study in one table")
     compare.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="finished run folders")
@@ -241,7 +242,10 @@ def _status(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from ldr_utils.commands.score_mgsm import score_file
+    from ldr_utils.study.params import load_params
 
+    if options.params:
+        load_params(options.params)
     print(score_file(options.file, options.lang, options.out))
     return 0
 

@@ -15,7 +15,8 @@ from ldr_utils.commands.model_files import find_model, shape_of
 from ldr_utils.commands.preflight import check_inputs
 from ldr_utils.commands.shrink import small_files
 from ldr_utils.commands.stand_ins import make_tokenizer
-from ldr_utils.policy.chat import PLAIN, THOUGHTS, Chat, Settings, read_chat, spoken
+from ldr_utils.languages.thoughts import THOUGHTS
+from ldr_utils.policy.chat import PLAIN, Chat, Settings, read_chat, spoken
 from ldr_utils.policy.generate import Completion, decode
 from ldr_utils.policy.load import load_chat, load_policy, load_tokenizer
 from ldr_utils.study import provenance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from ldr_utils.languages.numbers import Extraction, extract, gold_number, parse_number
 from ldr_utils.languages.table import LANGUAGES as TABLE
+from ldr_utils.languages.table import record_of
 
 MGSM_LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
 LANGUAGES = (*MGSM_LANGUAGES, "ar", "it", "ko")
@@ -335,6 +337,225 @@ def test_wrong_answer_of_a_text(text: str, lang: str, gold: int) -> None:
     assert not is_correct(text, gold, lang), extract(text, lang)
 
 
+# Each kind of fault with the value that is right; None: no rule can tell, so nothing is guessed.
+READ = [
+    # an invented next turn
+    ("#### 18\n\nQuestion: Tom has 3 cats and buys 4. How many?\nAnswer: 3+4=7\n#### 7", "en", 18),
+    ("The answer is 18.\n\nQuestion: Tom has 3 cats. How many?\nThe answer is 3.", "en", 18),
+    ("She makes 18 dollars.\n\n**Question 2:** Tom has 3 cats.", "en", 18),
+    ("The answer is 18.assistant\n\nThe answer is 3.", "en", 18),
+    ("The answer is 18.<|im_end|>\n<|im_start|>user\nTom has 3 cats.", "en", 18),
+    ("18 [INST] Tom has 3 cats. [/INST] 3", "en", 18),
+    ("18\n\n### Instruction:\nTom has 3 cats.", "en", 18),
+    ("A: 18\n\nQ: Tom has 3 cats.\nA: 3", "en", 18),
+    ("Son 18.\n\nQuestion: Tom has 3 cats.", "es", 18),
+    ("Question: Janet has 16 eggs. How many?\nAnswer: 18", "en", 18),
+    ("**Problem:** 16 eggs, 3 of them eaten.\n**Question:** How many?\n**Solution:** 2 * 9 = 18", "en", 18),
+    ("Дано: 16 яиц, 3 съедены.\nВопрос: сколько?\nОтвет: 18", "ru", 18),
+    ("<|im_start|>assistant\nThe answer is 18", "en", 18),
+    # thoughts
+    ("<think>maybe The answer is 5</think>\nShe earns 18 dollars a day.", "en", 18),
+    ("The answer is 5</think>\nShe earns 18 dollars a day.", "en", 18),
+    ("<think>The answer is 18. wait", "en", None),
+    ("Well: 9.\n<think>The answer is 18. wait", "en", None),
+    ("18<|im_end|>\n<|im_start|>user\n3?<|im_start|>assistant\n<think>\nSo 3", "en", 18),
+    ("<think>\nQuestion: 16 eggs\n</think>\n18", "en", 18),
+    # magnitudes
+    ("所以总共是1万8千元", "zh", 18000),
+    ("3千", "zh", 3000),
+    ("5百", "ja", 500),
+    ("1億", "ja", 10**8),
+    ("2억", "ko", 2 * 10**8),
+    ("１２万", "ja", 120000),
+    ("3.5万", "zh", 35000),
+    ("1만 8천", "ko", 18000),
+    ("2억 5천만", "ko", 250_000_000),
+    ("1億2345万6789", "ja", 123_456_789),
+    ("3百万", "ja", 3_000_000),
+    ("5千克", "zh", 5),
+    ("피자 8조각", "ko", 8),
+    ("5만큼", "ko", 5),
+    ("50百分点", "zh", 50),
+    ("一共7天，答案是1万八千元", "zh", None),
+    ("三千5百", "zh", None),
+    ("1万8", "zh", None),
+    ("2,5 Millionen", "de", 2_500_000),
+    ("La respuesta es 3 mil en 2 días", "es", 3000),
+    ("mil 800", "es", None),
+    ("Ответ: 18 тысяч 500 рублей", "ru", 18500),
+    ("18 тыс. рублей", "ru", 18000),
+    ("18mila", "it", 18000),
+    ("5 ล้านบาท", "th", 5_000_000),
+    ("3 แสน 5 หมื่น", "th", 350_000),
+    ("18 ألف دولار", "ar", 18000),
+    ("2 مليون و 300 ألف", "ar", 2_300_000),
+    ("৫ লাখ ২০ হাজার টাকা", "bn", 520_000),
+    ("2 కోట్లు", "te", 20_000_000),
+    ("Jibu ni elfu 18 kwa siku 3", "sw", 18000),
+    ("Jibu ni milioni 2 na elfu 500.", "sw", 2_500_000),
+    ("elfu moja na 800", "sw", None),
+    ("5 million", "zh", 5_000_000),
+    ("The answer is $70k", "en", 70000),
+    ("2k = 36, so k = 18", "en", 18),
+    ("\\boxed{5 \\text{ million}}", "en", 5_000_000),
+    ("The answer is 2 1/2 million", "en", 2_500_000),
+    ("The answer is 18 thousand five hundred. 3 days", "en", None),
+    ("5 thousand, 3 thousand", "en", 3000),
+    # a number that is an expression
+    ("The answer is 5^2 = 25 of 30", "en", 25),
+    ("5² = 25", "en", 25),
+    ("The answer is 5² = 25 of 30", "en", 25),
+    ("The answer is 2^{3} = 8 of 30", "en", 8),
+    ("The answer is 5**2 = 25 of 30", "en", 25),
+    ("The answer is √144 = 12 of 30", "en", 12),
+    ("The answer is 25% of 72 = 18 of 30", "en", 18),
+    ("The answer is 2 dozen = 24 of 30", "en", 24),
+    ("Answer: 12 hours 30 minutes = 750 minutes. It took 2 steps", "en", 750),
+    ("The answer is 5 ft 3 in = 63 in, not 2", "en", 63),
+    ("Die Antwort ist 12 Stunden und 30 Minuten = 750 Minuten. 3", "de", 750),
+    ("答えは12時間30分 = 750分、3", "ja", 750),
+    ("The answer is 18 of 20 = 90 %", "en", 18),
+    # accents
+    ("La reponse est 18 et il en reste 3", "fr", 18),
+    ("LA RÉPONSE EST 18 ET IL EN RESTE 3", "fr", 18),
+    ("La risposta e 18 su 20", "it", 18),
+    ("La risposta e' 18 su 20", "it", 18),
+    ("La risposta è che sono 18 su tutti. 3", "it", 18),
+    ("La risposta e la domanda 5.\n9 + 9 = 18", "it", 18),
+    # thousands after a plain space
+    ("Jibu ni 1 800", "sw", 1800),
+    ("The answer is 1 800 of 3", "en", 1800),
+    ("\\boxed{1 234 567} of 3", "en", 1234567),
+    ("The answer is 3 400-gram bags", "en", 3),
+    # times, ranges, choices, dates, lists
+    ("At 9. The answer is 3:30", "en", None),
+    ("答えは3時30分です", "ja", None),
+    ("The answer is 18–20", "en", None),
+    ("Answer: 18–20", "en", None),
+    ("The answer is $18-$20", "en", None),
+    ("The answer is 18 km - 20 km", "en", None),
+    ("The answer is between 18 and 20.", "en", None),
+    ("The answer is 20 - 2", "en", None),
+    ("5. The answer is 12/05/2020", "en", None),
+    ("The answer is 12.05.2020", "en", None),
+    ("The answer is 1,2,3", "en", None),
+    ("The answer is 18\n- 5 apples", "en", 18),
+    # what is spelled out
+    ("9 left. The answer is eighteen.", "en", None),
+    ("The answer is eighteen dollars.\nCheck: 40 / 5 is 8", "en", None),
+    ("Quedan 9. La respuesta es dieciocho.", "es", None),
+    ("一共7天。答案是十八。", "zh", None),
+    ("9 left, 18 dollars. I hope the answer is helpful.", "en", 18),
+]
+
+
+@pytest.mark.parametrize(("text", "lang", "value"), READ)
+def test_every_kind_of_answer_is_read_whole_or_not_at_all(text: str, lang: str, value: int | None) -> None:
+    assert extract(text, lang).value == value
+
+
+# What models say, with another number behind it.
+SAID = [
+    ("de", "**Antwort:** 18 $ für 9 Eier"),
+    ("de", "Die endgültige Antwort lautet: 18 US-Dollar, 9 Eier"),
+    ("es", "La respuesta final es: **18 dólares** por 9 huevos"),
+    ("es", "Por lo tanto, la respuesta es de 18 dólares por 9 huevos"),
+    ("fr", "**Réponse finale :** 18 $ pour 9 œufs"),
+    ("fr", "La bonne réponse est 18 pour 9 œufs"),
+    ("it", "**Risposta finale:** 18 dollari per 9 uova"),
+    ("ru", "Итоговый ответ: 18 долларов за 9 яиц"),
+    ("zh", "所以最终答案是：18 美元，共9个"),
+    ("ja", "なので、答えは18ドルです。9個"),
+    ("ja", "【答え】18ドル、9個"),
+    ("ko", "따라서 정답은 18달러입니다. 9개"),
+    ("ko", "최종 답변: 18달러, 9개"),
+    ("sw", "Kwa hiyo jibu ni mayai 18 kwa siku 9"),
+    ("sw", "Jibu la mwisho: $18 kwa mayai 9"),
+    ("te", "కాబట్టి సమాధానం $18, 9"),
+    ("bn", "সুতরাং উত্তর ১৮, ৯"),
+    ("bn", "উত্তরঃ ১৮ ডলার, ৯"),
+    ("th", "ดังนั้นคำตอบสุดท้ายคือ 18 ดอลลาร์ 9 ฟอง"),
+    ("ar", "إذن، الإجابة النهائية هي 18 دولارا مقابل 9"),
+    ("en", '{"answer": 18, "steps": 9}'),
+    ("en", "The answer is x = 18, not 9"),
+]
+
+
+@pytest.mark.parametrize(("lang", "text"), SAID)
+def test_what_models_say_before_an_answer(lang: str, text: str) -> None:
+    assert extract(text, lang) == Extraction(Decimal(18), Decimal(9))
+
+
+# Written out here too.
+TURN = {
+    "ar": "سؤال: 3؟", "bn": "প্রশ্ন: ৩?", "de": "Frage: 3?", "en": "Question: 3?", "es": "Pregunta: ¿3?",
+    "fr": "Question\u00a0: 3 ?", "it": "Domanda: 3?", "ja": "質問：3", "ko": "질문: 3", "ru": "Вопрос: 3?",
+    "sw": "Swali: 3?", "te": "ప్రశ్న: 3?", "th": "คำถาม: 3", "zh": "问题：3",
+}  # fmt: skip
+ANY_TURN = ("Q: 3?", "### Problem 2\n3?", "User: 3?", "Human: 3?", "<|im_start|>user\n3?", "[INST] 3?", "</s>3?")
+THOUGHT = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<|channel|>analysis", "<|channel|>final<|message|>"))
+RANGE = {
+    "ar": "18 إلى 20", "bn": "18 থেকে 20", "de": "18 bis 20", "en": "18 to 20", "es": "18 a 20", "fr": "18 à 20",
+    "it": "18 a 20", "ja": "18から20", "ko": "18에서 20", "ru": "18 до 20", "sw": "18 hadi 20", "te": "18 నుండి 20",
+    "th": "18 ถึง 20", "zh": "18到20",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_neither_a_next_turn_nor_a_thought_changes_an_answer(lang: str) -> None:
+    for style, text in styles(1800, lang).items():
+        for turn in (TURN[lang], *ANY_TURN):
+            invented = f"{text}\n\n{turn}\n{SENTENCE[lang].format(5)}"
+            assert extract(invented, lang) == extract(text, lang), (style, invented)
+        for opens, closes in THOUGHT:
+            assert extract(f"{opens}\n{SENTENCE[lang].format(5)}\n{closes}\n{text}", lang) == extract(text, lang)
+            assert extract(f"{opens}\n{text}", lang).value is None
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_range_or_a_time_or_spelled_digits_are_no_answer(lang: str) -> None:
+    for said in (RANGE[lang], "18–20", "18 ~ 20", "3:30", TABLE[lang].numerals[5]):
+        for form in (SENTENCE, HEADING):
+            assert extract(f"7 + 2 = 9\n{form[lang].format(said)}", lang).value is None, said
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_magnitude_and_a_plain_space_make_one_number_in_every_form(lang: str) -> None:
+    own = {word.casefold() for word, _ in TABLE[lang].magnitudes}
+    english = [(word, power) for word, power in TABLE["en"].magnitudes if word not in own]
+    for word, power in (*TABLE[lang].magnitudes, *english):
+        first = TABLE[lang].units_first and (word, power) in TABLE[lang].magnitudes
+        said = f"{word} 18" if first else f"18{word}" if len(word) == 1 else f"18 {word}"
+        for form in (SENTENCE, HEADING):
+            assert extract(form[lang].format(said), lang).phrase == 18 * power, said
+    assert extract(SENTENCE[lang].format("1 234 567"), lang).phrase == 1234567
+
+
+@pytest.mark.parametrize("lang", ["de", "es", "fr", "it", "ru"])
+def test_a_phrase_is_known_without_its_accents(lang: str) -> None:
+    for phrase in TABLE[lang].answer_phrases:
+        bare = "".join(c for c in unicodedata.normalize("NFD", phrase) if not unicodedata.combining(c))
+        assert extract(f"{bare.upper()} 18 / 9 = 2\n5", lang) == extract(f"{phrase} 18 / 9 = 2\n5", lang)
+        assert extract(f"{bare.lower()} 18\n5", lang).phrase == 18
+
+
+def test_a_language_of_a_study_has_its_own_words_and_the_english_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {
+        "name": "Dutch", "flores": "nld_Latn", "answer_phrases": ["Het antwoord is"], "decimal_comma": True,
+        "magnitudes": {"miljoen": 10**6, "duizend": 1000}, "question_headings": ["Vraag"], "ranges": ["tot"],
+        "numerals": ["achttien"],
+    }  # fmt: skip
+    monkeypatch.setitem(TABLE, "nl", record_of("nl", own))
+    for text, value in {
+        "Het antwoord is 2,5 miljoen in 3 jaar.\n\nVraag: 4?\nHet antwoord is 5.": 2_500_000,
+        "Het antwoord is 18 duizend 500 in 3 jaar": 18500,
+        "Het antwoord is 18 tot 20": None,
+        "9. Het antwoord is achttien.": None,
+        "The answer is 5 million.\n\nQuestion: 4": 5_000_000,
+    }.items():
+        assert extract(text, "nl").value == value, text
+
+
 def test_extraction_tells_phrase_from_last() -> None:
     assert extract("3 and 4", "en") == Extraction(None, Decimal(4))
     assert extract("The answer is 3, not 4", "en") == Extraction(Decimal(3), Decimal(4))
@@ -354,7 +575,8 @@ def hostile() -> Iterator[str]:
     for unit in (
         "1", "1,", "1.", "1 ", "1/", "1 1/2 ", "-", "- ", "(", "\\boxed{", "\\boxed{{", "{1}", "answer is ", "answer: ",
         "the answer is a 1 2 ", "\n1. ", "**", "=", " = 1", "万", "1万", "\u00a0", "1\u00a0", "\\frac{", "USD", "\\usd",
-        " ", "\n", "\t1", "^", "'1", "½", "the ", "9" * 4301,
+        " ", "\n", "\t1", "^", "'1", "½", "the ", "9" * 4301, "三千", "1万", "1 million ", "elfu 1 ", "1h", "1:1",
+        "a: ", "<think>1", "</think>", "\nQ: 1", "1 a = ", "1 a ", "100 ", "#",
     ):  # fmt: skip
         yield unit * (20_000 // len(unit) + 1)
         yield f"answer is {unit * (20_000 // len(unit))}x 1 = 2"
@@ -362,7 +584,7 @@ def hostile() -> Iterator[str]:
 
 def test_no_text_takes_long() -> None:
     for text in hostile():
-        for lang in ("en", "fr", "zh"):
+        for lang in ("fr", "sw", "zh"):
             start = time.process_time()
             extract(text, lang)
             assert time.process_time() - start < 1, (text[:30], lang)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ldr_utils.judges.verdicts import Status
+from ldr_utils.languages.thoughts import CLOSES, OPENS
 
 # Decides how an unusable reply is counted, never what a verdict is.
 REFUSAL = re.compile(
@@ -19,11 +20,9 @@ PAGE = re.compile(
     re.IGNORECASE,
 )
 
-# How models mark their thoughts; some templates write the opening mark into the prompt, so that only the end is seen.
-THINKS = re.compile(r"\s*(<(think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|channel\|>analysis)")
-THOUGHT = re.compile(
-    r"</(?:think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
-)
+# Some templates write the opening mark of thoughts into the prompt, so that only the end is seen.
+THINKS = re.compile(rf"\s*({OPENS.pattern})")
+THOUGHT = CLOSES
 
 # What may stand around a label: marks of emphasis, quotes and brackets, LaTeX, a tag, a word that announces a verdict.
 MARKS = re.compile(r"[*_`~#$\"'“”„‟‘’«»‹›「」『』【】〖〗〔〕《》\[\](){}]|\\(?:boxed|text|textbf|mathbf|mathrm)\b")

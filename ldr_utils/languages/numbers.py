@@ -1,13 +1,8 @@
 """Grader for MGSM-like answers: find the number a completion gives and compare it with the gold number.
 
-How an ambiguous number is read (``lang`` only matters where said):
-
-* ``1,234``: a comma before exactly three digits groups thousands in every language, also in de/es/fr/it/ru, because
-  models copy the English style of the MGSM questions there. ``0,125`` and ``1234,567`` cannot be groups: decimals.
-* ``1.234``: 1234 in the decimal-comma languages, 1.234 in all others. ``18.00``, ``18,00``: 18 everywhere.
-* ``1 234``: one number in the decimal-comma languages; elsewhere only with a non-breaking, thin or figure space.
-* ``1,2,3`` and ``12.05.2020`` fit no grouping: several numbers. ``1/2``, ``1 1/2``: one number. ``x^2``: no number.
-* ``-5`` is negative unless the hyphen joins (``12-18``, ``A-5``, ``20 - 2``) or leads a list item (``- 5 apples``).
+Thoughts are put aside, and what follows the first turn; in that turn the last answer phrase or box decides, and where
+there is none the last number. How numbers are read stands in ``reading``. Where a rule cannot tell (a range, a time, an
+unfinished thought, an answer that is spelled out), there is no number: nothing is guessed.
 
 Sources: Shi et al. 2022 (MGSM, answer phrases of its exemplars), openai/simple-evals (answer headings).
 """
@@ -15,7 +10,6 @@ Sources: Shi et al. 2022 (MGSM, answer phrases of its exemplars), openai/simple-
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,46 +17,48 @@ from functools import cache
 from itertools import pairwise, takewhile
 from operator import attrgetter
 
-from ldr_utils.languages.table import LANGUAGES, Language
+from ldr_utils.languages.magnitudes import AND
+from ldr_utils.languages.reading import CURRENCY, Number, fold, read_numbers
+from ldr_utils.languages.table import LANGUAGES, Language, plain
+from ldr_utils.languages.thoughts import said
+from ldr_utils.languages.turns import first_turn
 
-_CURRENCY = "$€£¥₹৳฿₩₽"
 _SCOPE = 200  # characters in which a phrase or a box must hold its number; bounds the cost of a hostile text
 _NEAR = 40  # characters between a phrase and its number, or between the terms of an equation
-
-_FOLD: dict[int, str | None] = {
-    **dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff")),
-    # The full-width comma stays: it mostly separates clauses.
-    **{wide: unicodedata.normalize("NFKC", chr(wide)) for wide in range(0xFF01, 0xFF5F) if wide != 0xFF0C},
-    **dict.fromkeys(map(ord, "\u2212\u2010\u2011\u2013\ufe63\uff0d"), "-"),
-    **dict.fromkeys(map(ord, "\u2007\u2009\u202f"), "\u00a0"),
-    **dict.fromkeys(map(ord, "\u2019\u02bc\u066c"), "'"),
-}
-_LATEX = (("{,}", ","), (r"\,", "\u00a0"), (r"\!", ""), (r"\times", "\u00d7"), (r"\cdot", "·"), (r"\div", "÷"))
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,6})\}\{(\d{1,6})\}")
-_VULGAR_FRACTION = re.compile(" ?([¼-¾⅐-⅞])")
-_CLAUSE_COMMA_GROUP = re.compile(r"(?<=\d)[\uff0c\u060c](?=\d{3}(?!\d))")
-_BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)")
-_LIST_NUMBER = re.compile(r"(?<=\n)[ \t]*[1-9][.)][ \t]+(?=\S)")
-_FRACTION = re.compile(r"(?<![\d.,/'])(?:(\d{1,6}) )?(\d{1,6})/(\d{1,6})(?!\d|[/.,]\d)")
-_MYRIAD = re.compile(r"(?<![\d.,])(\d[\d,]{0,10}(?:\.\d{1,4})?) ?[万萬만] ?(\d,?\d{3}|\d{1,3})?(?!\d)")
-
-# U+066B is the one separator that can only be decimal.
-_RAW = re.compile(r"(?<![^\s$(])\.\d+|\d+(?:[.,'\u066b\u00a0]\d+)*")
-_RAW_SPACED = re.compile(r"(?<![^\s$(])\.\d+|\d+(?:[.,'\u066b\u00a0]\d+| \d{3}(?!\d))*")
-_PLAIN = re.compile(r"(\d*)(?:([.,\u066b])(\d+))?")
-_GROUPED = re.compile(r"([1-9]\d{0,2}([.,' \u00a0])\d{3}(?:\2\d{3})*|\d\d?(?:,\d\d)+,\d{3})(?:([.,\u066b])(\d+))?")
-_SIGN = re.compile(rf"-([{_CURRENCY}\\]*|[ \u00a0]*)$")
+_SPACED_GROUP = re.compile(r"\d \d{3}")
+_COLON = ":—=\n】ঃ-"  # what ends a heading
 
 _BOX_BODY = re.compile(r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*")
 _SENTENCE = re.compile(r"(?:[^!?。।\u061f\n.]|\.(?!\s|$))*")
-_DIRECT = re.compile(r"(?:[^\w\\]|_|\\[a-z]*|USD?|EUR|GBP|INR|Rs|K[Ss]h|T[Ss]h|KES|TZS|RMB|CNY|JPY|KRW|dola)*")
+_DIRECT = re.compile(
+    r"(?:[^\w\\]|_|\\[a-z]*|USD?|EUR|GBP|INR|Rs|K[Ss]h|T[Ss]h|KES|TZS|RMB|CNY|JPY|KRW|dola|de|\b[A-Za-z]\s?=)*"
+)
+_WORD = re.compile(r"[^\w\n]*[^\W\d]+\s*")
 _BULLET = re.compile(r"\n\s*[-*•]\s")
-_OPERATOR = re.compile(rf"\s*[^\s.,;!?。]{{0,12}}?\s*(?:[-+*\u00d7÷/·=]|\sx\s)[\s(\\{_CURRENCY}]*-?")
+_LONE_LETTER = re.compile(r"(?<!\w)[a-z]$", re.IGNORECASE)
+
+_UNIT = r"[^\s\d.,;:!?。=+*/()~-]{1,16}"
+_OPERATOR = re.compile(
+    rf"(?:[^\S\n]*[^\s.,;!?。]{{0,12}}?[^\S\n]*(?:\*\*|[-+*\u00d7÷/·]|\sx\s)|\s*[^\s.,;!?。]{{0,12}}?\s*=\s*(?:[^\W\d]{{1,8}}\.?\s)?)"
+    rf"[\s(\\{CURRENCY}]*-?"
+)
+_SHARE = re.compile(r"\s*%\s*[^\W\d]+\s*")  # 25% of 72 = 18
+_PART = re.compile(rf"\s*(?:{AND}\s)?\s*({_UNIT})(?:\s+{AND})?\s*")
+_TOTAL = re.compile(rf"\s*({_UNIT})?\s*=\s*({_UNIT})?\s*")
+_NEXT_UNIT = re.compile(rf"\s*({_UNIT})")
+_RECKONED = re.compile(
+    r"\^|[²³\u2074-\u2079]|dozen|dutzend|docena|douzaine|dozzin|дюжин|dazeni|ডজন|డజన్|โหล|打|ダース|다스|دزين",
+    re.IGNORECASE,
+)
+_ROOT = re.compile(r"(?:√|sqrt)[\s({]*$")
+_TIGHT = re.compile(rf"[%°]?(?:[-—]|\s*(?:~|\.{{2,3}}|…)\s*)[{CURRENCY}\\]*")  # 18-20, 18 ~ 20
+_SAME_UNIT = re.compile(rf"\s*({_UNIT})\s*[-—~]\s*[{CURRENCY}\\]*")  # 18 km - 20 km
+_DASH_ASIDE = re.compile(rf"\s*[^\W\d]\S*\s+-\s*[{CURRENCY}\\]*")  # 18 dollars - 9 eggs at 2
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """The numbers found in a completion: after an answer phrase or in a box, and the last one of the text."""
+    """The numbers found in a completion: after an answer phrase or in a box, and the last one of its first turn."""
 
     phrase: Decimal | None
     last: Decimal | None
@@ -74,10 +70,13 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class _Number:
-    start: int
-    end: int
-    value: Decimal
+class _Speech:
+    """What the records of a language, and of English beside it, say of answers."""
+
+    phrases: re.Pattern[str]
+    spelled: re.Pattern[str]
+    ranges: tuple[tuple[str, re.Pattern[str]], ...]  # what stands before the ends of a range, and between them
+    units_first: bool
 
 
 def extract(text: str, lang: str) -> Extraction:
@@ -88,19 +87,32 @@ def extract(text: str, lang: str) -> Extraction:
     text : str
         The completion; any string.
     lang : str
-        ISO 639-1 code, a key of `LANGUAGES`. English phrases count in every language.
+        ISO 639-1 code, a key of `LANGUAGES`. English phrases, magnitudes and headings count in every language.
+
+    Returns
+    -------
+    Extraction
+        Both numbers None where there is none, and where no rule can tell which one it is.
 
     Raises
     ------
     KeyError
         If `lang` is not a known language.
     """
-    marker = _marker(LANGUAGES[lang], LANGUAGES["en"])
-    folded = _fold(text, lang)
-    numbers = _numbers(folded, lang)
-    answers = (_answer_after(folded, match, numbers) for match in reversed(list(marker.finditer(folded))))
-    phrase = next((answer for answer in answers if answer is not None), None)
-    return Extraction(phrase, numbers[-1].value if numbers else None)
+    language, english = LANGUAGES[lang], LANGUAGES["en"]
+    speech = _speech(language, english)
+    outside, unfinished = said(text)
+    folded = fold(outside, language, english)
+    turn = first_turn(folded, language, english, speech.phrases)
+    numbers = read_numbers(turn, language)
+    if not numbers or (unfinished and turn == folded):
+        return Extraction(None, None)
+    spaced = read_numbers(turn, language, spaced=True) if _SPACED_GROUP.search(turn) else numbers
+    found = _stated(turn, spaced, speech)
+    if (found or numbers[-1]).value is None:
+        return Extraction(None, None)
+    last = next(number.value for number in reversed(numbers) if number.value is not None)
+    return Extraction(found.value if found else None, last)
 
 
 def parse_number(token: str, lang: str) -> Decimal | None:
@@ -111,7 +123,8 @@ def parse_number(token: str, lang: str) -> Decimal | None:
     Decimal or None
         The number in the token's own unit (``18%`` is 18), None where the token holds none or several.
     """
-    numbers = _numbers(_fold(token, lang), lang)
+    language = LANGUAGES[lang]
+    numbers = read_numbers(fold(token, language, LANGUAGES["en"]), language)
     return numbers[0].value if len(numbers) == 1 else None
 
 
@@ -130,134 +143,124 @@ def gold_number(gold: str | int | float) -> Decimal:
 
 
 @cache
-def _marker(language: Language, english: Language) -> re.Pattern[str]:
+def _speech(language: Language, english: Language) -> _Speech:
     patterns = [r"(?P<box>\\boxed\s?\{)"]
     for phrase in sorted({*language.answer_phrases, *english.answer_phrases}, key=len, reverse=True):
-        words = r"\s{1,3}".join(map(re.escape, _fold(phrase, "en").removesuffix(":").split()))
-        patterns.append(words + (r"[*_ \u00a0]{0,3}[:—=\n-]" if phrase.endswith(":") else ""))
-    return re.compile("|".join(patterns), re.IGNORECASE)
+        words = r"\s{1,3}".join(map(re.escape, plain(phrase).removesuffix(":").split()))
+        patterns.append(words + (rf"[*_\"' \u00a0]{{0,3}}[{_COLON}]" if phrase.endswith(":") else ""))
+    numerals = "|".join(re.escape(plain(word)) for word in (*language.numerals, *english.numerals))
+    return _Speech(
+        re.compile("|".join(patterns), re.IGNORECASE),
+        re.compile(rf"[\W_]{{0,10}}(?:{numerals})", re.IGNORECASE),
+        tuple(_range(words) for words in (*language.ranges, *english.ranges)),
+        language.units_first,
+    )
 
 
-def _fold(text: str, lang: str) -> str:
-    """Bring digits, separators, signs, fractions and markup to one spelling each."""
-    text = unicodedata.normalize("NFC", text).translate(_FOLD)
-    # `\d` and `decimal`, not `digit`, which also takes superscripts: "18 m²" would end in a 2.
-    text = re.sub(r"\d", lambda m: str(unicodedata.decimal(m[0])), text)
-    for command, plain in _LATEX:
-        text = text.replace(command, plain)
-    text = _LATEX_FRACTION.sub(r" \1/\2", text)
-    text = _VULGAR_FRACTION.sub(lambda m: " " + unicodedata.normalize("NFKC", m[1]).replace("\u2044", "/"), text)
-    text = _LIST_NUMBER.sub("", _BOLD.sub("", _CLAUSE_COMMA_GROUP.sub(",", text)))
-    if LANGUAGES[lang].magnitudes:
-        text = _MYRIAD.sub(_spell_myriad, text)
-    return _FRACTION.sub(_spell_fraction, text)
+def _range(words: str) -> tuple[str, re.Pattern[str]]:
+    before, _, between = plain(words).rpartition("#")
+    word = re.escape(between.strip())
+    return before.strip().casefold(), re.compile(rf"\s*({_UNIT})??\s*{word}[\s{CURRENCY}\\]*", re.IGNORECASE)
 
 
-def _spell(value: Decimal) -> str:
-    return f"{value:f}".replace(".", "\u066b")
+def _stated(text: str, numbers: list[Number], speech: _Speech) -> Number | None:
+    """The last answer that a phrase or a box introduces; its value is None where that cannot be told."""
+    bare = plain(text)
+    for marker in reversed(list(speech.phrases.finditer(bare))):
+        answer = _answer_after(text, bare, marker, numbers, speech)
+        if answer is not None:
+            return answer
+    return None
 
 
-def _spell_myriad(match: re.Match[str]) -> str:
-    high, low = match[1].replace(",", ""), (match[2] or "0").replace(",", "")
-    return _spell(Decimal(high) * 10_000 + Decimal(low))
-
-
-def _spell_fraction(match: re.Match[str]) -> str:
-    whole, top, bottom = match[1], Decimal(match[2]), Decimal(match[3])
-    if bottom == 0:
-        return match[0]
-    if whole is None or top < bottom:
-        return _spell(Decimal(whole or 0) + top / bottom)
-    return f"{whole} {_spell(top / bottom)}"
-
-
-def _numbers(text: str, lang: str) -> list[_Number]:
-    """Read every number of a folded text, in order."""
-    raw = _RAW_SPACED if LANGUAGES[lang].decimal_comma else _RAW
-    found = []
-    for match in raw.finditer(text):
-        if text.endswith(("^", "^{", "_{"), 0, match.start()):
-            continue
-        for offset, piece, value in _split(match[0], lang):
-            start = match.start() + offset
-            # A unary minus would round to the context's 28 digits.
-            signed = value.copy_negate() if _is_negative(text, start) else value
-            found.append(_Number(start, start + len(piece), signed))
-    return found
-
-
-def _split(raw: str, lang: str) -> list[tuple[int, str, Decimal]]:
-    """Read a run of digits and separators as one number, or else as the fewest that it can be."""
-    value = _read(raw, lang)
-    if value is not None:
-        return [(0, raw, value)]
-    found = []
-    for piece in re.finditer(r"[^ \u00a0]+", raw):
-        value = _read(piece[0], lang)
-        if value is not None:
-            found.append((piece.start(), piece[0], value))
-        else:
-            found += [(piece.start() + d.start(), d[0], Decimal(d[0])) for d in re.finditer(r"\d+", piece[0])]
-    return found
-
-
-def _read(raw: str, lang: str) -> Decimal | None:
-    plain = _PLAIN.fullmatch(raw)
-    if plain is not None:
-        whole, mark, part = plain.groups(default="")
-        groups = mark == "," or (mark == "." and LANGUAGES[lang].decimal_comma)
-        if groups and len(part) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0"):
-            return Decimal(whole + part)
-        return Decimal(f"{whole}.{part}")
-    grouped = _GROUPED.fullmatch(raw)
-    if grouped is None or (grouped[3] is not None and grouped[3] == (grouped[2] or ",")):
-        return None
-    return Decimal(re.sub(r"\D", "", grouped[1]) + "." + (grouped[4] or ""))
-
-
-def _is_negative(text: str, start: int) -> bool:
-    head = text[max(0, start - 16) : start]
-    sign = _SIGN.search(head)
-    if sign is None:
-        return False
-    left = head[: sign.start()]
-    before = left.rstrip(f" \u00a0%{_CURRENCY}")
-    if sign[1].isspace():
-        return before.endswith("=")
-    if before[-1:].isdigit() or left[-1:] in (")", "-"):
-        return False
-    # Scripts from Thai on write no spaces between words, so there a letter may stand directly before a minus sign.
-    return not (left and ord(left[-1]) < 0x0E00 and unicodedata.category(left[-1])[0] in "LM")
-
-
-def _answer_after(text: str, marker: re.Match[str], every: list[_Number]) -> Decimal | None:
-    """Return the answer that a phrase or box introduces, None where that is unclear."""
+def _answer_after(text: str, bare: str, marker: re.Match[str], every: list[Number], speech: _Speech) -> Number | None:
+    """The answer that one phrase or box introduces, None where that is unclear."""
     scope = (marker.end(), marker.end() + _SCOPE)
     first, stop = (bisect_left(every, position, key=attrgetter("start")) for position in scope)
     numbers = every[first:stop]
+    heading = marker[0][-1] in _COLON + "#"
+    body = (_BOX_BODY if marker["box"] else _SENTENCE).match(text, *scope)
+    inside = [number for number in numbers if body is not None and number.end <= body.end()]
+    if not inside and not (heading and numbers) and speech.spelled.match(bare, marker.end()):
+        return Number(*scope, None)
     if not numbers:
         return None
-    last = marker[0][-1]
-    heading = last in ":—=\n-#"
     gap = text[marker.end() : numbers[0].start]
-    if len(gap) <= _NEAR and _DIRECT.fullmatch(gap) and not _BULLET.search(last + gap):
-        # Below a heading an equation is as likely the first line of the working as the result.
-        return None if heading and _operators(text, numbers) else _result(text, numbers)
-    if heading:
+    direct = _DIRECT.fullmatch(gap) or (speech.units_first and _WORD.fullmatch(gap))
+    if len(gap) <= _NEAR and direct and not _BULLET.search(marker[0][-1] + gap):
+        return _result(text, bare, numbers, heading, speech)
+    if heading or _LONE_LETTER.search(text, *marker.span()):
         return None
-    body = (_BOX_BODY if marker["box"] else _SENTENCE).match(text, *scope)
-    inside = {number.value for number in numbers if body is not None and number.end <= body.end()}
-    return inside.pop() if len(inside) == 1 else None
+    if len({number.value for number in inside}) == 1:
+        return inside[0]
+    return Number(*scope, None) if len(inside) == 2 and _is_range(text, bare, inside, speech) else None
 
 
-def _operators(text: str, numbers: list[_Number]) -> list[str]:
-    """Return what joins the first number to the next ones while that is an operator."""
-    gaps = (text[left.end : right.start] for left, right in pairwise(numbers))
-    return list(takewhile(lambda gap: len(gap) <= _NEAR and _OPERATOR.fullmatch(gap), gaps))
+def _result(text: str, bare: str, numbers: list[Number], heading: bool, speech: _Speech) -> Number | None:
+    """What the expression that the numbers start with comes to; None for the first line of a heading's working."""
+    if total := _compound(text, numbers):
+        return total
+    gaps = _gaps(text, numbers)
+    equals = [index for index, gap in enumerate(gaps, start=1) if "=" in gap]
+    if equals and equals[0] == 1 and (numbers[0].value is None or _is_reckoned(text, numbers[0], gaps[0])):
+        return numbers[equals[-1]]
+    if heading and gaps and not _is_range(text, bare, numbers, speech) and (equals or len(numbers) > 2):
+        return None  # as likely the first line of the working as the result
+    if equals:
+        # "18 dollars = 1800 cents" and "50% = 0.5" restate the first number, they compute nothing.
+        return numbers[0] if equals[0] == 1 else numbers[equals[-1]]
+    if _is_range(text, bare, numbers, speech) or (gaps and not _DASH_ASIDE.fullmatch(gaps[0])):
+        return Number(numbers[0].start, numbers[1].end, None)
+    return numbers[0]
 
 
-def _result(text: str, numbers: list[_Number]) -> Decimal:
-    """Return the right-hand side of the equation that the numbers start with, or else the first number."""
-    equals = [index for index, operator in enumerate(_operators(text, numbers), start=1) if "=" in operator]
-    # "18 dollars = 1800 cents" and "50% = 0.5" restate the first number, they compute nothing.
-    return numbers[0].value if not equals or equals[0] == 1 else numbers[equals[-1]].value
+def _gaps(text: str, numbers: list[Number]) -> list[str]:
+    """What joins the first number to the next ones while that is an operator."""
+    gaps = [text[left.end : right.start] for left, right in pairwise(numbers)]
+    share = gaps[1:] and len(gaps[0]) <= _NEAR and _SHARE.fullmatch(gaps[0]) and "=" in gaps[1]
+    rest = takewhile(lambda gap: len(gap) <= _NEAR and _OPERATOR.fullmatch(gap), gaps[1:] if share else gaps)
+    return [*gaps[: 1 if share else 0], *rest]
+
+
+def _is_reckoned(text: str, number: Number, gap: str) -> bool:
+    """Whether a number alone makes an expression: 5^2, √9, 2 dozen."""
+    return bool(_RECKONED.search(gap) or _ROOT.search(text, max(0, number.start - 8), number.start))
+
+
+def _compound(text: str, numbers: list[Number]) -> Number | None:
+    """The total that a quantity in several units is said to be: 12 hours 30 minutes = 750 minutes."""
+    units: list[str] = []
+    for left, right in pairwise(numbers):
+        gap = text[left.end : right.start]
+        if len(gap) > _NEAR:
+            return None
+        if units and (total := _TOTAL.fullmatch(gap)) and (total[1] or total[2]):
+            unit = total[2] or _unit_at(text, right.end)
+            return right if not unit or any(unit[:3] == one[:3] for one in [*units, total[1] or ""]) else None
+        if not (part := _PART.fullmatch(gap)):
+            return None
+        units.append(part[1])
+    return None
+
+
+def _unit_at(text: str, position: int) -> str:
+    found = _NEXT_UNIT.match(text, position)
+    return found[1] if found else ""
+
+
+def _is_range(text: str, bare: str, numbers: list[Number], speech: _Speech) -> bool:
+    """Whether the first two numbers are the ends of a range, or a choice."""
+    if len(numbers) < 2 or numbers[1].start - numbers[0].end > _NEAR:
+        return False
+    before, between = bare[: numbers[0].start], bare[numbers[0].end : numbers[1].start]
+    if _TIGHT.fullmatch(between):
+        return True
+    unit = _unit_at(bare, numbers[1].end)
+    if (same := _SAME_UNIT.fullmatch(between)) and same[1] == unit:
+        return True
+    found = [
+        pattern.fullmatch(between)
+        for start, pattern in speech.ranges
+        if before.rstrip(f"{CURRENCY} ").casefold().endswith(start)
+    ]
+    return any(match and (not match[1] or match[1][:3] == unit[:3]) for match in found)

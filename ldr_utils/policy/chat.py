@@ -13,19 +13,13 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any
 
+from ldr_utils.languages.thoughts import THOUGHTS
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import ModelParams
 
 Message = dict[str, str]
 MOMENT = datetime(2026, 1, 1, 12)  # what a template is told that asks for the time: prompts are the same on every day
 ANOTHER = datetime(2031, 8, 27, 3, 45)  # by which one that asks is found out
-THOUGHTS = (  # how models mark what they think before they answer: Qwen and DeepSeek, Mistral, Cohere, Apertus, Gemma 4
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("<|inner_prefix|>", "<|inner_suffix|>"),
-    ("<|channel>", "<channel|>"),
-)
 NO_THOUGHTS: tuple[dict[str, Any], ...] = (  # what templates know that can do without; the first one does nothing else
     {"enable_thinking": False},
     {"thinking": False},

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from ldr_utils.languages.thoughts import CLOSES, OPENS
 from ldr_utils.study.records import Exchange
 
 OPEN_TAG = "<translated>"
@@ -86,8 +87,7 @@ How good is the last answer? Reply with one digit and nothing else."""
 
 # How chat templates mark turns (ChatML, Llama, Mistral, Gemma, DeepSeek) and thoughts: a quoted text would end them.
 CONTROL = re.compile(
-    r"<(?=[|｜]|/?(?:s|bos|eos|pad|unk|(?:start|end)_of_turn|think|thinking|thought|reasoning|seed:think)>)"
-    r"|\[(?=/?[A-Z][A-Z_]*\])|<(?=<)|◁(?=/?think▷)"
+    rf"(?={OPENS.pattern}|{CLOSES.pattern}|<[|｜]|</?(?:s|bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?[A-Z][A-Z_]*\]|<<)."
 )
 
 
