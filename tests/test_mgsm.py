@@ -394,6 +394,8 @@ READ = [
     ("Jibu ni elfu 18 kwa siku 3", "sw", 18000),
     ("Jibu ni milioni 2 na elfu 500.", "sw", 2_500_000),
     ("elfu moja na 800", "sw", None),
+    ("$40000 miaka minne", "sw", 40000),
+    ("18 milk bottles", "es", 18),
     ("5 million", "zh", 5_000_000),
     ("The answer is $70k", "en", 70000),
     ("2k = 36, so k = 18", "en", 18),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from ldr_utils.languages.numbers import extract, parse_number
 from ldr_utils.languages.table import LANGUAGES
+from ldr_utils.languages.thoughts import THOUGHTS
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps, read_jsonl
@@ -118,6 +120,59 @@ def test_any_completion_is_parsed(text: str, lang: str) -> None:
     assert (translation.text is None) != (translation.error is None)
     if "</translated>" not in text:
         assert translation.error == "no_closing_tag"
+
+
+@st.composite
+def stated(draw: st.DrawFn) -> tuple[str, str, int]:
+    """A language, an answer phrase that counts in it, and a number."""
+    lang = draw(st.sampled_from(sorted(LANGUAGES)))
+    phrases = (*LANGUAGES[lang].answer_phrases, *LANGUAGES["en"].answer_phrases)
+    return lang, draw(st.sampled_from(phrases)), draw(st.integers(0, 10**7))
+
+
+@LENIENT
+@given(answer=stated(), after=st.text(), heading=st.integers(0, 20), numbered=st.booleans())
+def test_whatever_comes_in_a_next_turn_the_first_one_decides(
+    answer: tuple[str, str, int], after: str, heading: int, numbered: bool
+) -> None:
+    lang, phrase, number = answer
+    headings = (*LANGUAGES[lang].question_headings, *LANGUAGES["en"].question_headings, "User", "Human")
+    opened = headings[heading % len(headings)] + (" 2:" if numbered else ":")
+    assert extract(f"{phrase} {number}\n\n{opened} {after}\n{phrase} 5", lang).phrase == number
+
+
+@LENIENT
+@given(answer=stated(), thought=st.text(), marks=st.sampled_from(THOUGHTS))
+def test_whatever_is_thought_the_answer_decides(
+    answer: tuple[str, str, int], thought: str, marks: tuple[str, str]
+) -> None:
+    lang, phrase, number = answer
+    opens, closes = marks
+    assert extract(f"{opens}{thought}{closes}{phrase} {number}", lang).phrase == number
+    assert extract(f"{thought}{closes}{phrase} {number}", lang).phrase == number, "the prompt had opened it"
+    assert extract(f"{opens}{thought}{phrase} {number}", lang).value is None
+
+
+@LENIENT
+@given(answer=stated(), end=st.integers(0, 10**6), minute=st.integers(0, 59), mark=st.sampled_from("–-~"))
+def test_neither_a_range_nor_a_time_is_an_answer(
+    answer: tuple[str, str, int], end: int, minute: int, mark: str
+) -> None:
+    lang, phrase, number = answer
+    for said in (f"{number}{mark}{end}", f"${number}{mark}${end}", f"{number % 24}:{minute:02}"):
+        assert extract(f"7. {phrase} {said}", lang).value is None, said
+
+
+@LENIENT
+@given(answer=stated(), word=st.integers(0, 50), decimals=st.booleans())
+def test_a_number_with_a_magnitude_is_read_whole(answer: tuple[str, str, int], word: int, decimals: bool) -> None:
+    lang, phrase, number = answer
+    language = LANGUAGES[lang]
+    name, power = language.magnitudes[word % len(language.magnitudes)] if lang != "en" else ("million", 10**6)
+    digits = f"{number}{',' if language.decimal_comma else '.'}5" if decimals else f"{number}"
+    said = f"{name} {digits}" if language.units_first else f"{digits} {name}"
+    if power > 1:
+        assert extract(f"{phrase} {said}\n7", lang).phrase == (number + Decimal(decimals) / 2) * power
 
 
 def test_a_damaged_file_is_really_refused(tmp_path: Path) -> None:

@@ -29,6 +29,18 @@ def write(path: Path, rows: list[Any]) -> Path:
     return path
 
 
+def test_a_language_of_a_study_is_graded_by_its_own_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "languages: [en, nl]\nlanguage_records:\n"
+        "  nl: {name: Dutch, flores: nld_Latn, answer_phrases: [Het antwoord is], magnitudes: {miljoen: 1000000}}\n"
+    )
+    rows = write(tmp_path / "a.jsonl", [{"response": "Het antwoord is 2 miljoen in 3 jaar.", "answer": 2_000_000}])
+    assert main(["score-mgsm", str(rows), "--lang", "nl", "--params", str(study)]) == 0
+    assert "a.jsonl: 1 answers in Dutch" in (printed := capsys.readouterr().out)
+    assert f"{LABELS['accuracy_phrase']:<43} 100.0 %" in printed
+
+
 def test_rates_and_intervals_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score-mgsm", str(write(tmp_path / "a.jsonl", ROWS)), "--lang", "es"]) == 0
     first, *lines = capsys.readouterr().out.rstrip("\n").split("\n")

@@ -19,7 +19,8 @@ _GAP = r"[ \u00a0$*]{0,3}(?:\\text(?:bf)?\{ ?)?"  # between digits and their wor
 _DIGITS = r"(?<![\d.,'\u066b])\d++(?:[.,'\u066b\u00a0]\d++){0,12}+"
 _GROUPS = r"(?: \d{3}(?!\d)){0,8}+"
 _REST = r"(?P<rest>\d{1,3}(?:[.,]\d{3})++|\d{1,8})(?![\d/:%^]|[.,'\u00a0]\d|-[^\W\d])"
-_LETTER = r"[^\W\d_\u0900-\U0010ffff]"  # of a script that ends its words
+# Of a script that ends its words; where case is ignored, the range would take in k, which the Kelvin sign is one of.
+_LETTER = r"(?-i:[^\W\d_\u0900-\U0010ffff])"
 _WORD_BEGINS = r"(?<![^\W\d_])"
 _NEXT = rf"(?:,?{_BLANK}{AND}{_BLANK}?|\.?{_BLANK}?)"
 
