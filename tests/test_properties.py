@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ldr_utils.languages.numbers import extract, parse_number
 from ldr_utils.languages.table import LANGUAGES
 from ldr_utils.languages.thoughts import THOUGHTS
+from ldr_utils.languages.thoughts import said as outside_thoughts
 from ldr_utils.method.translation import parse_translation
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.jsonl import dumps, read_jsonl
@@ -122,6 +123,9 @@ def test_any_completion_is_parsed(text: str, lang: str) -> None:
         assert translation.error == "no_closing_tag"
 
 
+UNMARKED = st.text().filter(lambda text: outside_thoughts(text) == (text, False))
+
+
 @st.composite
 def stated(draw: st.DrawFn) -> tuple[str, str, int]:
     """A language, an answer phrase that counts in it, and a number."""
@@ -131,7 +135,7 @@ def stated(draw: st.DrawFn) -> tuple[str, str, int]:
 
 
 @LENIENT
-@given(answer=stated(), after=st.text(), heading=st.integers(0, 20), numbered=st.booleans())
+@given(answer=stated(), after=UNMARKED, heading=st.integers(0, 20), numbered=st.booleans())
 def test_whatever_comes_in_a_next_turn_the_first_one_decides(
     answer: tuple[str, str, int], after: str, heading: int, numbered: bool
 ) -> None:
@@ -142,7 +146,7 @@ def test_whatever_comes_in_a_next_turn_the_first_one_decides(
 
 
 @LENIENT
-@given(answer=stated(), thought=st.text(), marks=st.sampled_from(THOUGHTS))
+@given(answer=stated(), thought=UNMARKED, marks=st.sampled_from(THOUGHTS))
 def test_whatever_is_thought_the_answer_decides(
     answer: tuple[str, str, int], thought: str, marks: tuple[str, str]
 ) -> None:
