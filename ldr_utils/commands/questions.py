@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.languages.table import BUILT_IN, record_of
+from ldr_utils.languages.table import BUILT_IN, CODE, record_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams, StudyParams, load_params, validate
 from ldr_utils.study.paths import ROOT, shortest
@@ -101,7 +101,7 @@ def _machine_here(answers: Answers) -> int:
 
 def _codes(text: str, answers: Answers) -> list[str]:
     found = [code for code in re.split(r"[\s,\[\]]+", text) if code]
-    if bad := [code for code in found if not re.fullmatch(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?", code)]:
+    if bad := [code for code in found if not CODE.fullmatch(code)]:
         raise InputError(f"{bad[0]} is no code of a language; write them like en,pt,nl")
     return found
 

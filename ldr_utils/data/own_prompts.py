@@ -9,7 +9,6 @@ which prompts there are and in which order; the iterations take them in turn.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +16,13 @@ from pathlib import Path
 from ldr_utils.data.alignment import identity, in_turn, problem_of, record_of, with_problems
 from ldr_utils.data.files import Files, Row
 from ldr_utils.data.formats import TABLES, parse_rows
-from ldr_utils.languages.table import LANGUAGES
+from ldr_utils.languages.table import CODE, LANGUAGES
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import check_names
 from ldr_utils.study.records import DataSet, Prompt
 
 TEXTS = ("prompt", "instruction", "question", "query")
 GOLDS = ("gold", "final_answer", "answer")
-CODE = re.compile(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?")  # a language, as params write it
 
 
 def languages_in(folder: Path, languages: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ Ours are written down here; a study brings records of its own in its params file
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -70,6 +71,7 @@ def _powers(words: Mapping[int, str]) -> tuple[tuple[str, int], ...]:
     return tuple((word, 10**power) for power, line in words.items() for word in _words(line))
 
 
+CODE = re.compile(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?")  # what a study may call a language: pt, pt_BR
 UNSPACED_GRAM = 20  # characters, in a language that ours do not tell of: between Chinese (13) and Thai (36)
 _HAN = _powers({2: "百", 3: "千", 4: "万 萬", 8: "亿 億", 12: "兆", 0: "百分 百货 百貨 百合 千葉"})
 _HAN_NUMERALS = _words("〇 零 二 三 四 五 六 七 八 九 十 百 千 万 两 兩 一十 一百 一千 一万")

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from ldr_utils.languages.table import BUILT_IN, adopt, record_of
+from ldr_utils.languages.table import BUILT_IN, CODE, adopt, record_of
 from ldr_utils.study.arms import ARMS, MAIN
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.paths import ROOT, Run
@@ -75,7 +75,7 @@ def _for_a_template(values: dict[str, Any], info: ValidationInfo) -> dict[str, A
 def _records(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     """Languages that the project does not know, or knows otherwise: see `languages.table.record_of`."""
     for lang, record in values.items():
-        if not re.fullmatch(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?", lang):
+        if not CODE.fullmatch(lang):
             raise ValueError(
                 f"{info.field_name}: {SHORT.repr(lang)} is no code of a language; write it like pt or pt_BR"
             )
