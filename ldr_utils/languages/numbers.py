@@ -39,7 +39,8 @@ _LONE_LETTER = re.compile(r"(?<!\w)[a-z]$", re.IGNORECASE)
 
 _UNIT = r"[^\s\d.,;:!?。=+*/()~-]{1,16}"
 _OPERATOR = re.compile(
-    rf"(?:[^\S\n]*[^\s.,;!?。]{{0,12}}?[^\S\n]*(?:\*\*|[-+*\u00d7÷/·]|\sx\s)|\s*[^\s.,;!?。]{{0,12}}?\s*=\s*(?:[^\W\d]{{1,8}}\.?\s)?)"
+    rf"(?:[^\S\n]*[^\s.,;!?。]{{0,12}}?[^\S\n]*(?:\*\*|[-+*\u00d7÷/·]|\sx\s)"
+    rf"|\s*[^\s.,;!?。]{{0,12}}?\s*=\s*(?:[^\W\d]{{1,8}}\.?\s)?)"
     rf"[\s(\\{CURRENCY}]*-?"
 )
 _SHARE = re.compile(r"\s*%\s*[^\W\d]+\s*")  # 25% of 72 = 18
@@ -186,8 +187,8 @@ def _answer_after(text: str, bare: str, marker: re.Match[str], every: list[Numbe
     if not numbers:
         return None
     gap = text[marker.end() : numbers[0].start]
-    direct = _DIRECT.fullmatch(gap) or (speech.units_first and _WORD.fullmatch(gap))
-    if len(gap) <= _NEAR and direct and not _BULLET.search(marker[0][-1] + gap):
+    near = len(gap) <= _NEAR and not _BULLET.search(marker[0][-1] + gap)
+    if near and (_DIRECT.fullmatch(gap) or (speech.units_first and _WORD.fullmatch(gap))):
         return _result(text, bare, numbers, heading, speech)
     if heading or _LONE_LETTER.search(text, *marker.span()):
         return None
