@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
 
-from ldr_utils.languages.table import Language, plain
+from ldr_utils.languages.scripts import plain
+from ldr_utils.languages.table import Language
 
 UNREADABLE = "\ue000"  # stands where something is, of which no rule could tell which number it is
 AND = "(?:and|und|y|e|et|и|na|এবং|ও|మరియు|และ|和|と|와|과|و)"

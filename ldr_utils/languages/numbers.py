@@ -19,7 +19,8 @@ from operator import attrgetter
 
 from ldr_utils.languages.magnitudes import AND
 from ldr_utils.languages.reading import CURRENCY, Number, fold, read_numbers
-from ldr_utils.languages.table import LANGUAGES, Language, plain
+from ldr_utils.languages.scripts import plain
+from ldr_utils.languages.table import LANGUAGES, Language
 from ldr_utils.languages.thoughts import said
 from ldr_utils.languages.turns import first_turn
 

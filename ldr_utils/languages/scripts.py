@@ -1,4 +1,4 @@
-"""Scripts: which one a letter belongs to, and which languages of the identifier are written in it."""
+"""Scripts: which one a letter belongs to, how it is typed without accents, which known languages are written in it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ LABELS = {flores: label for label, flores in (pair.split(":") for pair in _FLORE
 # Arabic's spoken varieties, Dari, Cantonese and the two ways to write Chinese are not told apart.
 LABELS |= {f"{code}_Arab": "ar" for code in ("acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz")}
 LABELS |= {"prs_Arab": "fa", "yue_Hant": "zh", "zho_Hant": "zh"}
+
+# Letters of the Latin, Greek and Cyrillic scripts without their accents; elsewhere such marks are letters.
+_PLAIN = {k: unicodedata.normalize("NFD", chr(k))[0] for k in (*range(0xC0, 0x530), *range(0x1E00, 0x2000))}
+_PLAIN |= dict(zip(map(ord, "đłøıĐŁØ"), "dloiDLO", strict=True))
 
 # Scripts as FLORES-200 writes them, by the word that the Unicode names of their letters begin with.
 _SCRIPTS = {
@@ -69,3 +73,8 @@ def home(char: str) -> str:
 
 def _is_in(char: str, encoding: str) -> bool:
     return char.encode(encoding, "ignore") != b""
+
+
+def plain(text: str) -> str:
+    """``text`` without accents, as it is often typed: of the same length."""
+    return unicodedata.normalize("NFC", text).translate(_PLAIN)

@@ -6,7 +6,6 @@ Ours are written down here; a study brings records of its own in its params file
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -330,16 +329,8 @@ BUILT_IN: dict[str, Language] = {
     ),
 }
 
-# Letters of the Latin, Greek and Cyrillic scripts without their accents; elsewhere such marks are letters.
-_PLAIN = {k: unicodedata.normalize("NFD", chr(k))[0] for k in (*range(0xC0, 0x530), *range(0x1E00, 0x2000))}
-_PLAIN |= dict(zip(map(ord, "đłøıĐŁØ"), "dloiDLO", strict=True))
 
 LANGUAGES: dict[str, Language] = dict(BUILT_IN)  # ours, and those of the study that this process works on
-
-
-def plain(text: str) -> str:
-    """``text`` without accents, as it is often typed: of the same length."""
-    return unicodedata.normalize("NFC", text).translate(_PLAIN)
 
 
 def record_of(lang: str, values: Mapping[str, Any]) -> Language:

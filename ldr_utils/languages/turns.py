@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ldr_utils.languages.table import Language, plain
+from ldr_utils.languages.scripts import plain
+from ldr_utils.languages.table import Language
 
 # How chat templates mark turns, leaked as text.
 _MARK = r"<\|[^\s<>]{1,40}>|<[a-z]+\|>|</?s>|<(?:bos|eos|pad|(?:start|end)_of_turn)>|\[/?INST\]"
