@@ -799,12 +799,12 @@ def test_never_raises(params: StudyParams, tmp_path: Path, monkeypatch: pytest.M
         raise RuntimeError("broken metadata")
 
     fake_python(tmp_path, monkeypatch, "exit 1")
-    for name in ("check_packages", "check_data", "check_disk", "check_judge_key"):
+    for name in ("check_packages", "check_data", "check_disk", "check_judge_key", "check_fonts"):
         monkeypatch.setattr(doctor, name, broken)
     monkeypatch.setattr(model_files, "folder_gaps", broken)
     checks = diagnose(params)
-    assert [check.verdict for check in checks] == ["warn"] * 6 + ["fail"]
-    assert all("broken metadata" in check.detail for check in checks[:6] if check.name != "chat template")
+    assert [check.verdict for check in checks] == ["warn"] * 7 + ["fail"]
+    assert all("broken metadata" in check.detail for check in checks[:7] if check.name != "chat template")
 
 
 # What the user sees
