@@ -321,5 +321,6 @@ def test_every_test_set_has_a_size_among_the_parameters_a_stage_and_figures_of_t
     assert list(claims.CLAIM_NAMES.values()) == [
         "X-AlpacaEval win rate, average over the languages trained on",
         "MGSM accuracy, average over the languages trained on and the unseen ones",
-        "MGSM accuracy in the language asked for (lc accuracy), average over the languages trained on and the unseen ones",
+        "MGSM accuracy in the language asked for (lc accuracy), average over the languages trained on and the unseen"
+        " ones",
     ]
