@@ -319,6 +319,9 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(f"{error.filename}: {error.strerror}; choose another path")
         return 2
     except KeyboardInterrupt:
+        # Where Ctrl-C fell into code that a library made of text (a dataclass), CPython would end by the signal all the
+        # same: it remembers, until other code of this kind has run.
+        exec("")
         print("ldr: stopped; the same command continues from here", file=sys.stderr)
         return 130
 
