@@ -237,7 +237,7 @@ def test_the_micro_model_answers_real_problems(real_run: Run, real_data: Path) -
     assert run_notebook("07_mgsm", real_run.root, real_data, **values) == 0
     results = pd.read_csv(real_run.stage(0, "mgsm") / "results.csv")
     assert set(results["lang"]) == {*TRAINED, "zh", "te", "avg"}
-    assert set(results[results["metric"] == "accuracy"]["n"]) == {5}
+    assert set(results[~results["metric"].isin(["line_pass", "word_pass"])]["n"]) == {5}
 
 
 def test_translation_tasks_reach_the_pairs(real_data: Path, tmp_path: Path) -> None:

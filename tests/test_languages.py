@@ -154,6 +154,7 @@ def test_a_study_brings_a_language_of_its_own_without_code(tmp_path: Path) -> No
         ({"es": {"gram": 0}}, "es.gram: give a number"),
         ({"es": {"magnitudes": {"mil": 1001}}}, "es.magnitudes: give words"),
         ({"es": {"nombre": "x"}}, "es.nombre: is not known"),
+        ({"es": {"flores": "spanish"}}, "es.flores: give its FLORES-200 code"),
         ({"es": {"name": " Spanish"}}, "es.name: give a text"),
     ],
 )

@@ -585,12 +585,13 @@ def hostile() -> Iterator[str]:
 
 
 def test_no_text_takes_long() -> None:
-    """All take milliseconds, or minutes where a pattern goes back and forth; seconds are those of a busy machine."""
+    for lang in ("fr", "sw", "zh"):
+        extract("1", lang)  # compiles the patterns of the language, once
     for text in hostile():
         for lang in ("fr", "sw", "zh"):
             start = time.process_time()
             extract(text, lang)
-            assert time.process_time() - start < 5, (text[:30], lang)
+            assert time.process_time() - start < 1, (text[:30], lang)
 
 
 def test_a_number_longer_than_the_decimal_context_keeps_every_digit() -> None:

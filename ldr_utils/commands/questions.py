@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldr_utils.languages.table import BUILT_IN, CODE, record_of
+from ldr_utils.languages.table import BUILT_IN, CODE, FLORES, record_of
 from ldr_utils.study.errors import InputError
 from ldr_utils.study.params import DataParams, StudyParams, load_params, validate
 from ldr_utils.study.paths import ROOT, shortest
@@ -226,7 +226,7 @@ def _yes(text: str, answers: Answers) -> bool:
 
 
 def _flores(text: str, answers: Answers) -> str:
-    if not re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", text):
+    if not FLORES.fullmatch(text):
         raise InputError(f"{text} is no FLORES-200 code; write it like por_Latn")
     return text
 

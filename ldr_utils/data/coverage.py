@@ -60,11 +60,8 @@ def check_test_languages(params: DataParams) -> dict[str, list[str]]:
     for name, test in TEST_SETS.items():
         known = languages_published(test.layout_in(params), folder(params))
         found[name] = [lang for lang in params.all_languages if lang in known]
-    referenced = [
-        lang for lang in found["x_alpacaeval"] if lang in languages_published(ALPACA_REFERENCES, folder(params))
-    ]
     layouts = [(test.layout_in(params), found[name]) for name, test in TEST_SETS.items()]
-    for layout, languages in [*layouts, (ALPACA_REFERENCES, referenced)]:
+    for layout, languages in [*layouts, (ALPACA_REFERENCES, _referenced(params, found["x_alpacaeval"]))]:
         if not languages:
             needed = f"{layout.format(lang='<lang>')}, of which one is needed"
             raise InputError(f"languages: none has {needed}; {_remedy(params, 'languages')}")
@@ -91,10 +88,12 @@ def files_needed(params: DataParams) -> list[File]:
 def languages_with_references(params: DataParams) -> list[str]:
     """Languages of the study in which X-AlpacaEval has reference answers, which a judge can compare with."""
     prompts = check_languages(params)["x_alpacaeval"]
-    if params.source == "micro":
-        return prompts
+    return prompts if params.source == "micro" else _referenced(params, prompts)
+
+
+def _referenced(params: DataParams, languages: list[str]) -> list[str]:
     known = languages_published(ALPACA_REFERENCES, folder(params))
-    return [lang for lang in prompts if lang in known]
+    return [lang for lang in languages if lang in known]
 
 
 def folder(params: DataParams) -> Path | None:

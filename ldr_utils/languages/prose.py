@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _START = r"(?<![A-Za-z\d])"  # of a word in Latin letters; one of Chinese may stand before it without a space
 _NAME = r"[^\W\d_]++"
@@ -32,6 +33,7 @@ _NO_PROSE = tuple(
 _SENTENCE_END = re.compile(r"\n|(?<=[.!?…])\s|(?<=[。！？।॥])")
 
 
+@lru_cache(maxsize=64)  # every measure of an answer asks
 def prose(text: str) -> str:
     """``text`` without what is no language: code, LaTeX, tags, addresses, terms of a formula, numbers, units."""
     for pattern in _NO_PROSE:

@@ -71,6 +71,7 @@ def _powers(words: Mapping[int, str]) -> tuple[tuple[str, int], ...]:
 
 
 CODE = re.compile(r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})?")  # what a study may call a language: pt, pt_BR
+FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")  # a language and its script, which identification reads off it
 UNSPACED_GRAM = 20  # characters, in a language that ours do not tell of: between Chinese (13) and Thai (36)
 _HAN = _powers({2: "百", 3: "千", 4: "万 萬", 8: "亿 億", 12: "兆", 0: "百分 百货 百貨 百合 千葉"})
 _HAN_NUMERALS = _words("〇 零 二 三 四 五 六 七 八 九 十 百 千 万 两 兩 一十 一百 一千 一万")
@@ -377,6 +378,8 @@ def _checked(where: str, key: str, value: Any) -> Any:
         if not isinstance(value, list | tuple) or not all(map(_is_word, value)) or (key[0] == "a" and not value):
             raise ValueError(f"{where}: give a list of phrases, such as [The answer is, 'Answer:']")
         return tuple(value)
+    elif key == "flores" and not (isinstance(value, str) and FLORES.fullmatch(value)):
+        raise ValueError(f"{where}: give its FLORES-200 code, such as por_Latn")
     elif not _is_word(value):
         raise ValueError(f"{where}: give a text of at most 80 characters")
     return value

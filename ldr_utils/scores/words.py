@@ -88,7 +88,8 @@ def _moving_average(words: Sequence[str], window: int) -> float:
     for leaves, enters in zip(words, words[window:], strict=False):
         seen[enters] += 1
         seen[leaves] -= 1
-        seen += Counter()  # forgets what is not there
+        if not seen[leaves]:
+            del seen[leaves]
         types += len(seen)
     return types / (runs * window)
 
