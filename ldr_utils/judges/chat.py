@@ -14,7 +14,6 @@ from typing import Any
 
 from ldr_utils.judges.reply import (
     THINKS,
-    THOUGHT,
     Reply,
     is_page,
     normalised,
@@ -23,6 +22,7 @@ from ldr_utils.judges.reply import (
     unusable_status,
     without_thoughts,
 )
+from ldr_utils.languages.thoughts import CLOSES
 
 LONGEST_QUOTE = 200  # characters of a reply that are kept where it is no verdict
 
@@ -87,7 +87,7 @@ def read_completion(text: str) -> Completion | str:
         text=said,
         refused=bool(at(message, "refusal")) or reason == "content_filter",
         cut=reason == "length",
-        thinks=any((thoughts, THINKS.match(said), THOUGHT.search(said), reason == "length" and not said.strip())),
+        thinks=any((thoughts, THINKS.match(said), CLOSES.search(said), reason == "length" and not said.strip())),
         tokens=_tokens(body),
         logprobs=found if isinstance(found := at(choice, "logprobs", "content"), list) else [],
     )
@@ -156,7 +156,7 @@ def _is_logprob(value: Any) -> bool:
 
 def _after_thoughts(tokens: list[str]) -> int:
     """Position of the first token after the last end of thoughts, which may be several tokens long."""
-    ends = [found.end() for found in THOUGHT.finditer("".join(tokens))]
+    ends = [found.end() for found in CLOSES.finditer("".join(tokens))]
     length, last = 0, ends[-1] if ends else 0
     for k, token in enumerate(tokens):
         if length >= last:

@@ -22,7 +22,6 @@ PAGE = re.compile(
 
 # Some templates write the opening mark of thoughts into the prompt, so that only the end is seen.
 THINKS = re.compile(rf"\s*({OPENS.pattern})")
-THOUGHT = CLOSES
 
 # What may stand around a label: marks of emphasis, quotes and brackets, LaTeX, a tag, a word that announces a verdict.
 MARKS = re.compile(r"[*_`~#$\"'“”„‟‘’«»‹›「」『』【】〖〗〔〕《》\[\](){}]|\\(?:boxed|text|textbf|mathbf|mathrm)\b")
@@ -65,7 +64,7 @@ class Reply:
 
 def without_thoughts(text: str) -> str | None:
     """``text`` after the model's thoughts; None where they do not end: nothing in them is a reply."""
-    *_, last = THOUGHT.split(text)
+    *_, last = CLOSES.split(text)
     return None if THINKS.match(last) else last
 
 
